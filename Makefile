@@ -1,0 +1,38 @@
+# koine: `make demo` builds the sample corpus, `make test` checks everything.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test lint bench venv schema clean
+
+demo: $(STAMP)
+	$(BIN)/python samples/layout.py --out build/samples
+	$(BIN)/koine corpus build corpora.yaml --out build/demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Each benchmark prints its own table; benchmarks/README.md says what each one compares.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/run_all.py
+
+schema: $(STAMP)
+	$(BIN)/koine schema --out corpora.schema.json
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("koine needs Python 3.11 to 3.13, found " + sys.version.split()[0] \
+	    + "; name another one: make PYTHON=python3.12 ...") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipelines,dev]'
+	@touch $(STAMP)
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Raw corpora to clean, identified, deduplicated Arrow shards."""
