@@ -148,9 +148,9 @@ class Identify(Section):
     """`lid.176`, which is embedded, or the path of any fastText model (GlotLID, OpenLID, ...)."""
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     """The model file's SHA-256; required for a path, checked before the model is loaded."""
-    document_bytes: int = Field(1500, ge=200)
+    document_bytes: int = Field(1000, ge=200)
     """How much of a document, taken from its start, middle and end, the model reads."""
-    num_lines: int = Field(12, ge=0)
+    num_lines: int = Field(8, ge=0)
     """How many of its lines vote."""
 
     @model_validator(mode="after")
@@ -208,14 +208,16 @@ class Rules(Section):
     """Lines that start with a bullet of any kind (Gopher)."""
     max_ellipsis_line_share: float | None = 0.3
     """Lines that end in an ellipsis (Gopher)."""
-    min_terminal_line_share: float | None = 0.05
-    """Lines that end a sentence by the script's own marks (FineWeb has 0.12)."""
+    min_terminal_line_share: float | None = None
+    """Lines that end a sentence by the script's own marks (FineWeb has 0.12).
+
+    Off: verse, scripture and whole traditions write without; it removed all of Syriac."""
     max_short_line_share: float | None = None
     """Lines below 30 characters of content (FineWeb has 0.67); off: verse and drama have them."""
     max_newline_ratio: float | None = 0.5
     """Line breaks for each word (FineWeb has 0.3)."""
-    max_duplicate_line_share: float | None = 0.3
-    """Lines that repeat an earlier one (Gopher)."""
+    max_duplicate_line_share: float | None = 0.5
+    """Lines that repeat an earlier one (Gopher has 0.3, which removes plays for their names)."""
     max_duplicate_line_char_share: float | None = 0.2
     """Characters in such lines (Gopher)."""
     max_duplicate_paragraph_share: float | None = 0.3
@@ -252,7 +254,7 @@ class Dedupe(Section):
     """Removal of documents that are there already, across all corpora."""
 
     url: bool = True
-    """One document for each URL."""
+    """One file's documents for each URL; parts of one file that share a URL all stay."""
     exact: bool = True
     """One document for each text."""
     near: bool = True

@@ -27,12 +27,13 @@ _TABLE = {
         kw:cor la:lat lb:ltz li:lim lmo:lmo lt:lit lv:lvs mg:plt min:min ms:zsm mt:mlt mwl:mwl
         nah:nah nap:nap nds:nds nl:nld nn:nno no:nob oc:oci pam:pam pfl:pfl pl:pol pms:pms pt:por
         qu:que rm:roh ro:ron sc:srd scn:scn sco:sco sk:slk sl:slv so:som sq:als su:sun sv:swe sw:swh
-        tk:tuk tl:tgl tr:tur uz:uzn vec:vec vep:vep vi:vie vls:vls vo:vol wa:wln war:war yo:yor als:gsw
+        tk:tuk tl:tgl tr:tur uz:uzn vec:vec vep:vep vi:vie vls:vls vo:vol wa:wln war:war yo:yor
+        als:gsw
     """,
     "Cyrl": """
         av:ava ba:bak be:bel bg:bul bxr:bxr ce:che cv:chv kk:kaz krc:krc kv:kpv ky:kir lez:lez
-        mhr:mhr mk:mkd mn:khk mrj:mrj myv:myv os:oss ru:rus rue:rue sah:sah tg:tgk tt:tat tyv:tyv uk:ukr
-        xal:xal
+        mhr:mhr mk:mkd mn:khk mrj:mrj myv:myv os:oss ru:rus rue:rue sah:sah tg:tgk tt:tat tyv:tyv
+        uk:ukr xal:xal
     """,
     "Arab": """
         ar:arb arz:arz azb:azb ckb:ckb fa:pes lrc:lrc mzn:mzn pnb:pnb ps:pbt sd:snd ug:uig ur:urd

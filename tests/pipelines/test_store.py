@@ -67,9 +67,9 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_file(tmp_path, monkeypatch
 
 def test_an_error_while_writing_leaves_no_file(tmp_path):
     folder = store.Folder(tmp_path)
-    with pytest.raises(ZeroDivisionError), folder.writing("part") as file:
+    with pytest.raises(TypeError), folder.writing("part") as file:
         file.write(b"half")
-        raise ZeroDivisionError
+        file.write(1)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -90,7 +90,8 @@ def test_verify_finds_every_single_flipped_bit(tmp_path):
         damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
         path.write_bytes(damaged)
         wrong = store.verify(folder, artefact="corpus")
-        assert len(wrong) == 1 and str(path) in wrong[0] and "SHA-256" in wrong[0]
+        assert len(wrong) == 1
+        assert wrong[0].startswith(f"{path}: SHA-256 ")
         path.write_bytes(whole)
     assert store.verify(folder, artefact="corpus") == []
 
@@ -100,7 +101,10 @@ def test_verify_names_missing_shortened_and_foreign_files(tmp_path):
     (folder.root / "label/part-0").unlink()
     (folder.root / "label/part-1").write_bytes(b"\1" * 10)
     (folder.root / "label/part-9").write_bytes(b"stray")
-    wrong = [line.removeprefix(f"{folder.url}/label/") for line in store.verify(folder, artefact="corpus")]
+    wrong = [
+        line.removeprefix(f"{folder.url}/label/")
+        for line in store.verify(folder, artefact="corpus")
+    ]
     assert wrong == [
         "part-0: missing",
         "part-1: 10 bytes instead of 5,000",

@@ -1,0 +1,93 @@
+"""What tests of several modules share: the sample texts, and a small corpus made of them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tests_support import ROOT
+
+DATA = Path(os.environ.get("KOINE_DATA", ROOT.parent / "shared" / "data"))
+
+
+def sample_texts() -> dict[str, list[str]]:
+    """Return the documents of samples/texts by label."""
+    found = {}
+    for path in sorted((ROOT / "samples" / "texts").glob("*.txt")):
+        parts = path.read_text(encoding="utf-8").split("=== ")[1:]
+        found[path.stem] = [part.partition("\n")[2].strip() for part in parts]
+    return found
+
+
+@pytest.fixture(scope="session")
+def texts() -> dict[str, list[str]]:
+    return sample_texts()
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The development corpora; tests that need them are skipped without them."""
+    if not (DATA / "corpus").is_dir():
+        pytest.skip("the development corpora are not here")
+    return DATA
+
+
+def write_corpus(folder: Path, texts: dict[str, list[str]]) -> Path:
+    """Lay out a small corpus with a known ledger; return its configuration file.
+
+    first (22 records): two documents of ten languages, one line that is no JSON, one short page.
+    second (5): a copy of a document of `first`, a near copy, the same URL as one of `first`, an
+    English page declared Hindi, and a page that repeats itself.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = sorted(texts)[:10]
+    lines = []
+    for label in labels:
+        for number, text in enumerate(texts[label][:2]):
+            url = f"https://{label[:3]}.example.org/{number}"
+            lines.append(json.dumps({"text": text, "lang": label, "url": url}, ensure_ascii=False))
+    lines.insert(7, '{"text": broken')
+    lines.append(json.dumps({"text": "Home | About", "lang": "eng_Latn"}))
+    (folder / "first.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    own = texts[labels[0]]
+    words = own[1].split(" ")
+    english = texts["eng_Latn"]
+    second = [
+        {"text": own[0], "lang": labels[0]},
+        {"text": " ".join([*words[:-3], "xyz", *words[-2:]]), "lang": labels[0]},
+        {
+            "text": texts[labels[2]][5],
+            "lang": labels[2],
+            "url": f"https://{labels[2][:3]}.example.org/0",
+        },
+        {"text": english[3], "lang": "hin_Deva"},
+        {"text": (english[4].split(". ")[1] + ". ") * 40, "lang": "eng_Latn"},
+    ]
+    (folder / "second.jsonl").write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in second), encoding="utf-8"
+    )
+    config = folder / "corpora.yaml"
+    config.write_text(
+        """\
+corpora:
+  - name: first
+    files: first.jsonl
+    fields: {label: lang}
+    license: CC0-1.0
+  - name: second
+    files: second.jsonl
+    fields: {label: lang}
+    license: CC0-1.0
+"""
+    )
+    return config
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory, texts: dict[str, list[str]]) -> Path:
+    """The configuration of a small corpus with a known ledger (see `write_corpus`)."""
+    return write_corpus(tmp_path_factory.mktemp("small"), texts)
