@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint bench venv schema clean
+.PHONY: demo test lint bench schema docs venv clean
 
 demo: $(STAMP)
 	$(BIN)/python samples/layout.py --out build/samples
@@ -25,6 +25,9 @@ bench: $(STAMP)
 schema: $(STAMP)
 	$(BIN)/koine schema --out corpora.schema.json
 
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
+
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -35,4 +38,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build pipelines/__pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -41,6 +41,8 @@ import typer  # noqa: E402
 
 from pipelines import cli as corpus_cli  # noqa: E402
 
+INTERRUPTED = "interrupted. Run the same command again: what is finished is kept."
+
 app = typer.Typer(
     name="koine",
     help="From raw text in many languages to a multilingual BERT.",
@@ -120,23 +122,23 @@ def main() -> NoReturn:
 
     signal.signal(signal.SIGTERM, terminate)
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # an Exit's code comes back as the value
     except KoineError as error:
         _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted. Run the same command again: what is finished is kept.", 130)
+        _fail(INTERRUPTED, 130)
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(141) from None
-    except typer.Exit as error:
-        raise SystemExit(error.exit_code) from None
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong command line, in click's own words
             context = getattr(error, "ctx", None)
             usage = f"{context.get_usage()}\n" if context else ""
             _fail(f"{usage}{error.format_message()}", 2)
         raise
-    raise SystemExit(0)
+    if code == 130:
+        _fail(INTERRUPTED, 130)
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -5,9 +5,9 @@
     local        the same in one spawned worker, as `koine corpus build --workers 1` runs it
 
 Each round runs all three, in another order each time, and gives two differences; the mean of the
-differences comes with its 95 % confidence interval. The rounds run in a warm process; `local` starts
-its worker, which imports everything anew, in each of them. `cold` is a whole fresh process, imports
-included, as on the command line: the better of two.
+differences comes with its 95 % confidence interval. The rounds run in a warm process; `local`
+starts its worker, which imports everything anew, in each of them. `cold` is a whole fresh process,
+imports included, as on the command line: the better of two.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import common
+import inputs
 
 if TYPE_CHECKING:
     from pipelines import engines
 
 ENGINES = ("direct", "in-process", "local")
+
 
 class Direct:
     """An engine without Beam: a loop."""
@@ -81,7 +83,7 @@ def main() -> None:
     parser = common.arguments(__doc__, documents=8_000, repeats=6)
     given = parser.parse_args()
     facts = common.machine()
-    found = common.documents(given.documents, given.data)
+    found = inputs.documents(given.documents, given.data)
     common.pin()
     config = {"name": "documents", "files": f"{found.folder}/*.jsonl", "license": "unknown"}
     text = json.dumps({"corpora": [config]})
@@ -109,15 +111,11 @@ def main() -> None:
     direct = [run["total"] for run in runs["direct"]]
     for engine, own in runs.items():
         totals = [run["total"] for run in own]
-        mean, low, high = common.interval(
-            [b - a for a, b in zip(direct, totals, strict=True)]
-        )
+        mean, low, high = common.interval([b - a for a, b in zip(direct, totals, strict=True)])
         base = statistics.fmean(direct)
         result[engine] = {
             "seconds": common.summary(totals),
-            "stages": {
-                stage: statistics.median(run[stage] for run in own) for stage in own[0]
-            },
+            "stages": {stage: statistics.median(run[stage] for run in own) for stage in own[0]},
             "more_seconds": mean,
             "more_share": mean / base,
             "more_share_interval": [low / base, high / base],

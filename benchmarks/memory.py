@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import inputs
 import numpy as np
 
 from pipelines import dedupe, store
@@ -32,12 +33,12 @@ JOINS = ((1_000_000, 1024), (1_000_000, 64), (4_000_000, 1024), (4_000_000, 64))
 SHARD = 50_000  # documents whose keys one worker spills
 
 
-def grown(found: common.Documents, factor: int) -> common.Documents:
+def grown(found: inputs.Documents, factor: int) -> inputs.Documents:
     """Return the documents `factor` times over, each copy edited."""
     folder = found.folder.with_name(f"{found.folder.name}-times-{factor}")
     facts = folder.with_suffix(".json")
     if not facts.is_file():
-        texts = common.read_texts(found)
+        texts = inputs.read_texts(found)
         generator = random.Random(factor)
         records, num_bytes = [], 0
         for copy in range(factor):
@@ -45,10 +46,10 @@ def grown(found: common.Documents, factor: int) -> common.Documents:
                 new = edited(text, generator, share=0.01 if copy % 2 else 0.2) if copy else text
                 records.append((new, None))
                 num_bytes += len(new.encode())
-        common.write_parts(folder, records)
+        inputs.write_parts(folder, records)
         facts.write_text(json.dumps([len(records), num_bytes]))
     num_documents, num_bytes = json.loads(facts.read_text())
-    return common.Documents(folder, num_documents, num_bytes)
+    return inputs.Documents(folder, num_documents, num_bytes)
 
 
 def edited(text: str, generator: random.Random, *, share: float) -> str:
@@ -60,7 +61,7 @@ def edited(text: str, generator: random.Random, *, share: float) -> str:
     return " ".join(words)
 
 
-def build(found: common.Documents, out: Path) -> dict[str, Any]:
+def build(found: inputs.Documents, out: Path) -> dict[str, Any]:
     """Build with one worker; return seconds and peak memory."""
     shutil.rmtree(out, ignore_errors=True)
     config = out.with_suffix(".json")  # JSON is YAML too
@@ -172,8 +173,8 @@ def main() -> None:
     facts = common.machine()
     curve, joins = [], []
     if given.part != "join":
-        base = common.documents(given.documents, given.data)
-        build(common.documents(100, given.data), common.BUILD / "memory")  # compiles the kernels
+        base = inputs.documents(given.documents, given.data)
+        build(inputs.documents(100, given.data), common.BUILD / "memory")  # compiles the kernels
         for factor in GROWTH:
             curve.append(build(grown(base, factor), common.BUILD / "memory"))
             print(f"  {factor} times: {curve[-1]['peak_anonymous_mb']:,.0f} MB", flush=True)
@@ -201,7 +202,15 @@ def main() -> None:
             joins.append(json.loads(found.output))
         print("The join, 14 bands a document; the limit is `dedupe.memory_mb`")
         common.table(
-            ["documents", "limit MB", "partitions", "peak MB", "with union-find", "bytes a key", "s"],
+            [
+                "documents",
+                "limit MB",
+                "partitions",
+                "peak MB",
+                "with union-find",
+                "bytes a key",
+                "s",
+            ],
             [
                 [
                     f"{row['documents']:,}",

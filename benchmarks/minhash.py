@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import inputs
 import numpy as np
 import pyarrow as pa
 
@@ -90,17 +91,17 @@ def main() -> None:
     given = parser.parse_args()
     common.need_alternatives()
     facts = common.machine()
-    spaced = common.documents(given.documents, given.data, spaced=True)
-    everything = common.documents(given.documents, given.data)
+    spaced = inputs.documents(given.documents, given.data, spaced=True)
+    everything = inputs.documents(given.documents, given.data)
     common.pin()
-    texts = [unicodedata.normalize("NFC", text) for text in common.read_texts(spaced)]
+    texts = [unicodedata.normalize("NFC", text) for text in inputs.read_texts(spaced)]
     path = common.BUILD / "minhash-texts.json"
     path.write_text(json.dumps(texts))
     num_bytes = sum(len(text.encode()) for text in texts)
     arrays = {
         "spaced": pa.array(texts, pa.large_string()),
         "all": pa.array(
-            [unicodedata.normalize("NFC", text) for text in common.read_texts(everything)],
+            [unicodedata.normalize("NFC", text) for text in inputs.read_texts(everything)],
             pa.large_string(),
         ),
     }
@@ -127,8 +128,10 @@ def main() -> None:
     for name, values in seconds.items():
         tool = name.partition(",")[0]
         alone = common.summary(values)
-        total = alone if tool == "koine" else common.summary(
-            [a + b for a, b in zip(values, shingling, strict=True)]
+        total = (
+            alone
+            if tool == "koine"
+            else common.summary([a + b for a, b in zip(values, shingling, strict=True)])
         )
         result[name] = {
             "seconds": total,
@@ -145,9 +148,12 @@ def main() -> None:
 
     print(f"{len(texts):,} documents of languages with spaces, {num_bytes / 1e6:.1f} MB, one core")
     common.table(
-        ["", "MB/s", "documents/s", "spread", "koine is faster by", "MB/s, no shingling", "by"], rows
+        ["", "MB/s", "documents/s", "spread", "koine is faster by", "MB/s, no shingling", "by"],
+        rows,
     )
-    print(f"koine, all languages ({everything.num_documents:,}): {all_bytes / median / 1e6:.0f} MB/s")
+    print(
+        f"koine, all languages ({everything.num_documents:,}): {all_bytes / median / 1e6:.0f} MB/s"
+    )
     print(f"\nRMSE of the Jaccard index, {NUM_PAIRS} pairs:")
     common.table(["", "RMSE"], [[name, f"{value:.4f}"] for name, value in errors.items()])
     common.write(

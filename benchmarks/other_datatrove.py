@@ -121,6 +121,11 @@ def jobs(source: str, out: Path, tasks: int, *, opened: bool) -> dict[str, tuple
     }
 
 
+def total(value: Any) -> float:
+    """Return a total from what stands in datatrove's statistics: nothing, a number, a summary."""
+    return float(value["total"] if isinstance(value, dict) else value or 0)
+
+
 def main() -> None:
     """Run the jobs; print their wall seconds, and those that datatrove counts for each step."""
     source, out, tasks, workers, thresholds = sys.argv[1:]
@@ -138,9 +143,9 @@ def main() -> None:
         for index, step in enumerate(json.loads(stats.to_json())):
             counts = step["stats"]
             steps[f"{name} {index} {step['name']}"] = {
-                "seconds": step["time_stats"]["total"],
-                "documents": counts.get("total", 0) if isinstance(counts, dict) else 0,
-                "forwarded": counts.get("forwarded", 0) if isinstance(counts, dict) else 0,
+                "seconds": total(step["time_stats"]),
+                "documents": total(counts.get("total") or counts.get("documents")),
+                "forwarded": total(counts.get("forwarded")),
             }
     sys.stdout.write(json.dumps({"wall": wall, "steps": steps}) + "\n")
 

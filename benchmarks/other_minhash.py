@@ -115,7 +115,9 @@ def estimated(pairs: list[tuple[str, str, float]]) -> dict[str, list[float]]:
 def _rows(found: Any) -> np.ndarray:
     if hasattr(found, "to_rows"):
         found = found.to_rows()
-    return np.array([row.hashvalues if isinstance(row, MinHash) else row for row in found], np.uint64)
+    return np.array(
+        [row.hashvalues if isinstance(row, MinHash) else row for row in found], np.uint64
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import common
+import inputs
 import numpy as np
 import pyarrow as pa
 
@@ -124,12 +125,12 @@ def main() -> None:
     parser = common.arguments(__doc__, documents=8_000)
     given = parser.parse_args()
     facts = common.machine()
-    found = common.documents(given.documents, given.data)
+    found = inputs.documents(given.documents, given.data)
     common.pin()
     settings = CorpusSettings()
     model = identify.load_model(settings.identify.model)
     folder = store.Folder(common.BUILD / "steps")
-    small = common.documents(100, given.data)
+    small = inputs.documents(100, given.data)
     one_pass(_corpus(small), small.folder, settings, model, folder)
 
     runs: dict[str, list[float]] = defaultdict(list)
@@ -180,7 +181,7 @@ def main() -> None:
     )
 
 
-def _corpus(found: common.Documents) -> Corpus:
+def _corpus(found: inputs.Documents) -> Corpus:
     value = {"name": "documents", "files": f"{found.folder}/*.jsonl", "license": "unknown"}
     text = json.dumps({"corpora": [value]})
     return Config.model_validate_json(text).corpora[0]

@@ -166,4 +166,7 @@ def sql(out: str, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         description = result.description or []
         return [column[0] for column in description], result.fetchall()
     except duckdb.Error as error:
-        raise ConfigError(f"sql: {error}") from error
+        # DuckDB quotes the value it could not read, which may be a whole document.
+        message = " ".join(str(error).split())
+        shown = message if len(message) <= 500 else f"{message[:300]} ... {message[-200:]}"
+        raise ConfigError(f"sql: {shown}") from error

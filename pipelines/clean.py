@@ -31,16 +31,15 @@ from .bits import COMBINING, CONTROL, LETTER, MARK, NFC_MAYBE, NFC_NO, NONCHARAC
 from .jit import kernel
 from .unicode import SCRIPTS, TABLES, Tables, buffers, decode, flags_of, script_of
 
-MAX_MARKS = 30  # the stream-safe limit of UAX #15; the longest in use has about ten (Zalgo apart)
+MAX_MARKS = 30  # the stream-safe limit of UAX #15; no orthography comes near it
 MAX_TAGS = 8  # RGI flags have six at most
-MAX_ROUNDS = 4  # what normalising takes away can bring mojibake to light; a third round found none
+MAX_ROUNDS = 4  # what normalising takes away can bring mojibake to light, so it is looked for again
 
 # Scripts in which ZERO WIDTH SPACE parts words.
 _WORD_BOUNDARY_SCRIPTS = {
     "Khmr", "Thai", "Laoo", "Mymr", "Tibt", "Java", "Bali", "Sund", "Lana", "Tale", "Talu", "Tavt",
     "Cham", "Batk", "Bugi", "Ahom", "Kawi",
 }  # fmt: skip
-)
 _HAS_WORD_BOUNDARY: NDArray[np.bool_] = np.array([s in _WORD_BOUNDARY_SCRIPTS for s in SCRIPTS])
 
 # Removed beside controls (Cc) and noncharacters.
@@ -273,7 +272,7 @@ def _normalise_kernel(
             if info & (NFC_NO | NFC_MAYBE) or (combining and info & COMBINING):
                 doubtful = True
             combining = info & COMBINING != 0
-            word_before = word
+            word_before = bool(word)
             for byte in range(position - width, position):
                 out[written] = data[byte]
                 written += 1

@@ -8,10 +8,10 @@ one list, say, is taken whole. Ruby is undone first: pronunciations cut words, a
 loses the text they belong to.
 
 The charset: a byte order mark; UTF-8 if the bytes are valid UTF-8, which no other encoding with
-such bytes is by accident, whatever is claimed; then the HTTP header; then <meta>; then detection.
-A header that says ISO-8859-1 comes after <meta> and a detected East Asian encoding: it is what
-servers say that nobody has told. A few wrong bytes don't cost a page: up to 1 in 1,000 characters
-may become U+FFFD.
+such bytes is by accident, whatever is claimed; then the HTTP header; then <meta>; then detection;
+at last Windows-1252, if what comes out looks like it. A header that says ISO-8859-1 comes after
+<meta> and a detected East Asian encoding: it is what servers say that nobody has told. A few wrong
+bytes don't cost a page: up to 1 in 1,000 characters may become U+FFFD.
 
 Promises: each document of the batch comes out, or is quarantined in the tally with a reason.
 Hostile pages are refused before they are parsed (`pipelines.html_guard`).
@@ -167,7 +167,21 @@ def _decode(page: bytes, header: str | None) -> str:
         decoded = page.decode(codec, "replace")
         if decoded.count("\N{REPLACEMENT CHARACTER}") <= len(decoded) * MAX_BAD_SHARE:
             return _checked(decoded)
+    decoded = page.decode("latin-1" if "cp1252" in candidates else "cp1252", "replace")
+    if _looks_latin(decoded):
+        return _checked(decoded)
     raise _Refused("undecodable", f"not {', not '.join(candidates) or 'a known encoding'}")
+
+
+def _looks_latin(decoded: str) -> bool:
+    """Tell whether bytes that nobody has named make sense as Western European text.
+
+    Only a small part of its letters are beyond ASCII, and next to nothing but letters is. What was
+    in another script is almost all beyond it.
+    """
+    beyond = [character for character in decoded if character > "\x7f"]
+    num_letters = sum(map(str.isalpha, beyond))
+    return num_letters >= 0.7 * len(beyond) and num_letters <= 0.3 * sum(map(str.isalpha, decoded))
 
 
 def _checked(decoded: str) -> str:

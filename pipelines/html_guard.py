@@ -1,10 +1,10 @@
 """Refuse HTML that would take a parser quadratic time, before a parser sees it.
 
 Conforming parsers are quadratic in three places, and a page of 500 kB that uses one keeps
-resiliparse busy for more than 30 seconds: deep nesting (each tag looks through the stack of open elements),
-formatting elements left open (they are opened again in every paragraph that follows), and
-attributes of one tag (each is compared with those before). The scan follows the tags in one pass
-with a stack of open elements, as a parser would, and adds up what they will cost.
+resiliparse busy for more than 30 seconds: deep nesting (each tag looks through the stack of open
+elements), formatting elements left open (they are opened again in every paragraph that follows),
+and attributes of one tag (each is compared with those before). The scan follows the tags in one
+pass with a stack of open elements, as a parser would, and adds up what they will cost.
 
 Promises: linear time; what it lets through has been parsed in under a second (tests/attacks).
 Does not promise: the exact tree. Where it differs from a parser it takes an element for open.

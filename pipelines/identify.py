@@ -39,6 +39,10 @@ NUM_GUESSES = 3
 # A guess may be in a script that is not the document's first: Korean pages of code are mostly
 # Latin letters. With less than this share of the letters it is taken for noise.
 LEAST_SCRIPT_SHARE = 0.25
+# With less of `_sureness` a guess names no language: text in one that the model doesn't know is
+# spread over many, and would be counted against whichever came first.
+LEAST_SCORE = 0.2
+ENOUGH_VOTES = 400  # bytes of voting lines
 # The declared language is not contradicted if the model gives it this much, of the document or of
 # the lines that vote.
 ENOUGH_AGREEMENT = 0.2
@@ -84,9 +88,11 @@ def identify(
 
     Returns:
         (n,) labels, dictionary of strings; (n,) scores, float32 from 0 to 1; (n,) evidence,
-        `records.EVIDENCE`. The score is the model's probability of a label it gave, 0 for
-        `und_<script>` (no guess fits the script) and `zxx_Zxxx` (no letters). For a declared
-        label it is 1 less the disagreement.
+        `records.EVIDENCE`. The score of a label that the model gave is the mean of its probability
+        and the share of votes for that language (the probability alone if no line voted): of
+        clean Swahili lid.176 is sure by 0.29 to 0.59 only, but the lines agree. It is 0 for
+        `und_<script>` (no guess fits the script, or none is likely) and for `zxx_Zxxx` (no
+        letters). For a declared label it is 1 less the disagreement.
 
     `disagreement` is 0 where the model gives the declared language, or one it can't tell from
     it, at least 0.2 of the probability in its first three guesses or 0.2 of the votes. Else it
@@ -192,7 +198,8 @@ def _decide(
         bare = languages.script_of(stated) is None
         declared = document.label(stated) if bare else document.refined(stated)
     disagreement = None
-    if declared is not None and document.total and model.knows(declared):
+    asked = declared is not None and policy != "trust"  # whom one trusts one does not check
+    if declared is not None and asked and document.total and model.knows(declared):
         disagreement = _disagreement(declared, fitting, votes, model=model)
         if document.total < FEW_LETTERS:
             disagreement = min(disagreement, 0.5)
@@ -202,8 +209,8 @@ def _decide(
         label, score = declared, 1.0 - (disagreement or 0.0)
     elif document.script is None:
         label, score = languages.NO_LANGUAGE, 0.0
-    elif fitting:
-        score, best = fitting[0]
+    elif fitting and (score := _sureness(fitting, votes, model=model)) >= LEAST_SCORE:
+        best = fitting[0][1]
         label = best.label or document.label(best.language, best.scripts)
         label = document.refined(label)
     else:
@@ -229,6 +236,24 @@ def _decide(
 def _name(own: ModelLabel) -> str:
     """Return what the evidence calls a guess: the label, or the language if it has no script."""
     return own.label or own.language
+
+
+def _sureness(
+    fitting: list[tuple[float, ModelLabel]], votes: Counter[str], *, model: Model
+) -> float:
+    """Return how sure the model is of its best guess: the mean of probability and votes.
+
+    A few short lines say little that the document didn't: votes of less than ENOUGH_VOTES bytes
+    weigh less than half.
+    """
+    probability, best = fitting[0]
+    num_bytes = sum(votes.values())
+    if not num_bytes:
+        return probability
+    same = languages.same_language
+    agreeing = (n for name, n in votes.items() if same(best.language, _language(model, name)))
+    weight = min(1.0, num_bytes / ENOUGH_VOTES) / 2
+    return (1 - weight) * probability + weight * sum(agreeing) / num_bytes
 
 
 def _disagreement(

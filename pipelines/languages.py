@@ -11,6 +11,7 @@ Does not promise: that a language is really written in a script (`swh_Cyrl` is a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from functools import lru_cache
 
@@ -254,11 +255,10 @@ def name_of(label: str) -> str:
 def suggest(text: str) -> str:
     """Return "Did you mean 'nob_Latn' (Norwegian Bokmål)?" for what is not a label."""
     parsed = parse_label(text) or parse_label(text.partition("_")[0].partition("-")[0])
-    if parsed is None:
-        try:
+    # The trie of names fails on a NUL, and a name is short.
+    if parsed is None and text.isprintable() and len(text) <= _LONGEST_CODE:
+        with contextlib.suppress(LookupError, ValueError):
             parsed = parse_label(langcodes.find(text).to_tag())
-        except (LookupError, ValueError):
-            return "For example 'swh_Latn' is Swahili in Latin script."
     if parsed is None:
         return "For example 'swh_Latn' is Swahili in Latin script."
     label = parsed if script_of(parsed) else complete_label(parsed, None)

@@ -127,7 +127,8 @@ class _Page:
                 for label, left in self.lefts.items()
                 if left.kept[0] == 0 and not label.startswith(retention.NO_LANGUAGE)
             ],
-            "loudest": list({alarm.label: alarm for alarm in reversed(self.alarms)}.values())[::-1],
+            # The loudest alarm of each language, so that one language doesn't fill the headline.
+            "loudest": [alarm for alarm in self.alarms if alarm is self._ringing[alarm.label][0]],
             "num_kept": sum(left.kept[0] > 0 for left in self.lefts.values()),
             "alarms_by_reason": self._alarms_by_reason(),
             "matrix": self._matrix(),

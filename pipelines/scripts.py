@@ -49,25 +49,27 @@ NO_TERMINALS = frozenset(
     {"Thai", "Laoo", "Talu", "Tavt", "Batk", "Bugi", "Maka", "Egyp", "Hluw", "Xsux", "Pcun"}
 )
 
-# How much content one grapheme carries, relative to a Latin letter. The weight of a script is
-# (bytes per grapheme) / (byte premium against English), the premium being the ratio of UTF-8 sizes
-# of parallel text (Arnett, Chang, Bergen 2024, arXiv 2403.00686), rounded to a tenth; checked
-# against Article 1 of the Universal Declaration. They put thresholds of length on one scale: they
-# are no measurement of a language, and differences of 0.2 mean nothing.
+# How much content one grapheme carries, relative to a Latin letter: the weight with which parallel
+# text has the same content in every script. Solved from medians over the Universal Declaration (528
+# translations, 40 scripts) against those in Latin script, and checked on NLLB-Seed (28 languages);
+# for scripts in neither, the weight of their kind. They put thresholds of length on one scale and
+# measure no language: translations into one script differ by 15 %, so 0.2 mean nothing.
 DEFAULT_DENSITY = 1.0
 DENSITY = {
     # One character, one morpheme.
-    "Hani": 3.0, "Tang": 3.0, "Nshu": 2.0, "Kits": 2.0, "Jurc": 3.0, "Seal": 3.0,
+    "Hani": 4.0, "Tang": 4.0, "Nshu": 2.0, "Kits": 2.0, "Jurc": 4.0, "Seal": 4.0,
     # One character, one syllable.
-    "Hang": 2.2, "Yiii": 2.0, "Hira": 1.7, "Kana": 1.7, "Ethi": 1.6, "Cans": 1.5, "Cher": 1.5,
-    "Vaii": 1.6, "Bamu": 1.5, "Mend": 1.6,
+    "Hang": 3.0, "Yiii": 3.6, "Hira": 2.0, "Kana": 2.0, "Ethi": 2.0, "Cans": 1.7, "Cher": 1.3,
+    "Vaii": 1.4, "Bamu": 1.5, "Mend": 1.6,
     # Abugidas: a cluster is a consonant (or a conjunct) with its vowel.
-    "Deva": 1.6, "Beng": 1.6, "Guru": 1.6, "Gujr": 1.6, "Orya": 1.6, "Taml": 1.6, "Telu": 1.8,
-    "Knda": 1.8, "Mlym": 1.8, "Sinh": 1.6, "Tibt": 1.5, "Mymr": 1.5, "Khmr": 1.5, "Laoo": 1.3,
-    "Thai": 1.3, "Java": 1.5, "Bali": 1.5, "Sund": 1.5, "Lana": 1.5, "Cham": 1.5, "Mtei": 1.4,
-    "Cakm": 1.5, "Newa": 1.6, "Tirh": 1.6, "Sylo": 1.5, "Batk": 1.5, "Bugi": 1.5,
+    "Deva": 2.0, "Beng": 2.0, "Guru": 1.6, "Gujr": 2.0, "Orya": 2.0, "Taml": 1.3, "Telu": 1.9,
+    "Knda": 1.7, "Mlym": 1.9, "Sinh": 1.5, "Tibt": 1.2, "Mymr": 1.2, "Khmr": 1.9, "Laoo": 1.3,
+    "Thai": 1.5, "Java": 2.0, "Bali": 2.0, "Sund": 1.5, "Lana": 1.5, "Cham": 1.5, "Mtei": 1.5,
+    "Cakm": 2.0, "Newa": 2.0, "Tirh": 2.0, "Sylo": 1.5, "Batk": 1.5, "Bugi": 1.5,
     # Short vowels are not written, or sit on the consonant.
-    "Arab": 1.3, "Hebr": 1.3, "Syrc": 1.3, "Thaa": 1.5,
+    "Arab": 1.1, "Hebr": 1.3, "Syrc": 1.5,
+    # Longer words for the same.
+    "Grek": 0.9,
 }  # fmt: skip
 
 # Marks that end a sentence or a verse and that Unicode's Sentence_Terminal leaves out.

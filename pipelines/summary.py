@@ -48,7 +48,7 @@ def commit(run: Build, parts: list[dict[str, Any]]) -> Built:
             for rule in judge.RULES
         ],
         "reasons": list(stages.REASONS),
-        "failed": _failed(run),
+        **_failed(run),
         "thresholds": judge.thresholds_to_json(run.thresholds),
         "histograms": _histograms(run),
         "examples": _examples(parts),
@@ -62,7 +62,7 @@ def commit(run: Build, parts: list[dict[str, Any]]) -> Built:
             corpus.model_dump(mode="json", include={"name", "license", "label", "declared"})
             for corpus in run.config.corpora
         ],
-        "settings": run.settings.model_dump(mode="json"),
+        "settings": _settings(run),
     }
     run.folder.write_json(REPORT_JSON, facts)
     run.folder.write_bytes(REPORT_HTML, report.render(facts).encode())
@@ -78,6 +78,13 @@ def commit(run: Build, parts: list[dict[str, Any]]) -> Built:
         num_units=0,
         unused_bytes=0,
     )
+
+
+def _settings(run: Build) -> dict[str, Any]:
+    """Return the settings without what differs between machines: where a model file lies."""
+    settings = run.settings.model_dump(mode="json")
+    settings["identify"]["model"] = settings["identify"]["model"].rpartition("/")[2]
+    return settings
 
 
 Flow = dict[str, dict[str, dict[str, list[int]]]]
@@ -170,9 +177,17 @@ def _labels(flow: Flow) -> dict[str, dict[str, int]]:
     return dict(sorted(labels.items()))
 
 
-def _failed(run: Build) -> dict[str, dict[str, int]]:
-    """Return how many documents of each label fail each rule, be it the first rule or not."""
-    failed: dict[str, Counter[str]] = defaultdict(Counter)
+Counts = dict[str, dict[str, int]]
+
+
+def _failed(run: Build) -> dict[str, Any]:
+    """Return how many documents fail each rule, be it the first rule or not.
+
+    By label (`failed`), and by corpus and label (`failed_by_corpus`): languages compare within a
+    corpus only, where the same kind of text was taken for each.
+    """
+    total: dict[str, Counter[str]] = defaultdict(Counter)
+    by_corpus: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for shard in run.shards:
         masks = stages.failed_of((run.work / f"judged-{run.key}").url, shard.name)
         start = 0
@@ -184,8 +199,16 @@ def _failed(run: Build) -> dict[str, dict[str, int]]:
             for bit, rule in enumerate(judge.RULES):
                 count = int(((own >> np.uint64(bit)) & np.uint64(1)).sum())
                 if count:
-                    failed[label][rule.name] += count
-    return {label: dict(sorted(counts.items())) for label, counts in sorted(failed.items())}
+                    total[label][rule.name] += count
+                    by_corpus[shard.corpus][label][rule.name] += count
+
+    def plain(counts: dict[str, Counter[str]]) -> Counts:
+        return {label: dict(sorted(own.items())) for label, own in sorted(counts.items())}
+
+    return {
+        "failed": plain(total),
+        "failed_by_corpus": {name: plain(own) for name, own in sorted(by_corpus.items())},
+    }
 
 
 def _histograms(run: Build) -> dict[str, dict[str, list[list[int]]]]:
@@ -227,7 +250,7 @@ def _duplicates(run: Build) -> dict[str, Any]:
 
 def _write_manifests(run: Build, parts: list[dict[str, Any]], facts: dict[str, Any]) -> None:
     """Commit the removed documents, then the corpus: the corpus's manifest is the last word."""
-    settings = run.config.model_dump(mode="json")
+    settings = run.config.model_dump(mode="json") | {"corpus": _settings(run)}
     for corpus in settings["corpora"]:
         # Where files lie is not what they are; the shards' hashes say that.
         corpus.pop("files"), corpus.pop("dataset")

@@ -171,7 +171,11 @@ def _article(
         tally.quarantine(origin, "record_too_large", f"a page of {num_chars:,} characters")
         return None
     url = dump.base + quote(title.replace(" ", "_"), safe="/:@!$*'(),;") if dump.base else None
-    text = plain_text(markup, hidden=hidden)
+    try:
+        text = plain_text(markup, hidden=hidden)
+    except Damaged as damage:
+        tally.quarantine(origin, damage.reason, damage.detail, num_bytes=num_chars)
+        return None
     return Document(
         origin,
         len(text.encode()),

@@ -4,8 +4,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipelines import browse, config, engines, store
+from pipelines import browse, config, engines, stages, store, units
 from pipelines.build import build, rejudge
+from pipelines.sources import documents
 from pipelines.what_if import what_if
 from tests_support import hashes
 
@@ -129,6 +130,7 @@ def test_adding_a_source_measures_only_that_source(small_corpus, texts, tmp_path
     assert (again.kept_units, again.num_units) == (2, 3)
     new = {p.name for p in (out / "work/measured").iterdir()} - measured
     assert new and all(name.startswith("third-") for name in new)
+    assert again.ledger["corpora"]["third"]["removed"] == {}
     assert again.ledger["corpora"]["third"]["kept"] == 1
 
 
@@ -168,14 +170,11 @@ def test_what_if_tells_what_a_build_would_do_and_writes_nothing(small_corpus, tm
 def test_shards_end_at_the_same_documents_however_they_were_measured(
     small_corpus, tmp_path, monkeypatch
 ):
-    from pipelines import units
-
     small = {"corpus.shard_mb": 1}
     run(small_corpus, tmp_path / "one", overrides=small)
+    monkeypatch.setattr(documents, "BATCH_DOCUMENTS", 3)
     monkeypatch.setattr(units, "SHARD_BYTES", 3000)
     monkeypatch.setattr(units, "ROWS_A_BATCH", 2)
-    from pipelines import stages
-
     monkeypatch.setattr(stages, "ROWS_A_BATCH", 2)
     run(small_corpus, tmp_path / "many", overrides=small)
     assert len(list((tmp_path / "many/work/measured").glob("*.arrow"))) > 5

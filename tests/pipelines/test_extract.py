@@ -95,6 +95,12 @@ def test_the_meta_element_names_the_charset_where_the_header_does_not(codec: str
     assert texts(f"<p>{text}</p>".encode(codec), charset=codec) == [text]
 
 
+def test_latin_text_that_nobody_names_is_read_and_other_bytes_are_not_guessed() -> None:
+    text = "Øll menniskju eru fødd fræls og jøvn til virðingar og mannarættindi. " * 3
+    assert texts(f"<p>{text}</p>".encode("cp1252")) == [text.strip()]
+    assert reason(b"<p>" + bytes(range(0x80, 0x100)) * 9) == "undecodable"
+
+
 def test_names_of_codecs_that_are_no_charsets_are_not_believed() -> None:
     for name in ("zip", "utf-7", "unicode_escape", "idna", "rot13", "../x", "\0"):
         assert texts("<p>Grüße \\u0041 +AGE-</p>".encode(), charset=name) == ["Grüße \\u0041 +AGE-"]

@@ -136,6 +136,22 @@ def test_a_guess_in_a_script_the_language_is_never_written_in_is_not_believed(mo
     assert row["labels"][0] is not None  # what the model said is kept as evidence
 
 
+def test_lines_that_agree_make_up_for_a_model_that_is_unsure_of_a_language(model: Model) -> None:
+    (row,) = run(model, ["\n".join([SWAHILI] * 4)], policy="verify")
+    assert row["label"] == "swh_Latn"
+    assert row["line_shares"][0] > 0.7
+    assert row["scores"][0] < row["score"] <= (row["scores"][0] + 1.0) / 2
+
+
+def test_text_that_looks_like_no_known_language_is_not_given_to_one(model: Model) -> None:
+    # The votes are for as many languages as there are lines.
+    words = "Magona yɛpei jifa kiliyei na kɛ numu", "vuu kpɛlɛɛ ti maa hɛwulei lɔ towa kpaupau"
+    odd = "\n".join([*words, "ɖeka le nusiwo dzi", "ŋkɔnya gbɔgblɔ ƒe dɔwɔƒe", "ezigbo mmadụ na"])
+    (row,) = run(model, [odd], policy="verify")
+    assert row["scores"][0] < 0.3
+    assert (row["label"], row["score"]) == ("und_Latn", 0.0)
+
+
 def test_lines_in_another_language_show_in_the_votes(model: Model) -> None:
     mixed = "\n".join([ENGLISH, GERMAN] * 6)
     (row,) = run(model, [mixed], policy="ignore")

@@ -151,7 +151,7 @@ def test_short_lines_are_short_in_content_not_in_characters():
     assert row(latin)["short_line_share"] == 1
     assert row(latin + "!")["short_line_share"] == 0
     assert row(chinese)["short_line_share"] == 0
-    assert row(chinese[:9])["short_line_share"] == 1
+    assert row(chinese[:7])["short_line_share"] == 1
 
 
 def test_padding_adds_no_content():
