@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parent
 BUILD = REPO / "build" / "benchmarks"
 ALTERNATIVES = REPO / "build" / "alternatives" / "bin" / "python"
+COMPARED = ("datasketch", "datatrove", "rensa", "spacy")
 KOINE = Path(sys.executable).parent / "koine"
 SKIPPED = 75  # exit code of a benchmark that lacks what it needs
 
@@ -165,6 +166,13 @@ def machine() -> dict[str, Any]:
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     models = [line.partition(":")[2].strip() for line in info.splitlines() if "model name" in line]
     packages = ("apache-beam", "fasttext-predict", "numba", "numpy", "pyarrow")
+    compared = {}
+    if ALTERNATIVES.is_file():
+        code = (
+            "import json; from importlib.metadata import version\n"
+            f"print(json.dumps({{name: version(name) for name in {COMPARED}}}))"
+        )
+        compared = json.loads(subprocess.check_output([ALTERNATIVES, "-c", code], text=True))
     return {
         "cpu": models[0] if models else platform.processor(),
         "cores": len(all_cores()),
@@ -172,6 +180,7 @@ def machine() -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in packages},
+        "alternatives": compared,
         "date": date.today().isoformat(),
     }
 

@@ -132,7 +132,7 @@ class Build:
                         "corpus": unit.corpus,
                         "key": unit.key,
                         "splits": [split.to_json() for split in unit.splits],
-                        "num_bytes": unit.num_bytes,
+                        "num_bytes": unit.weight,
                     }
                     for unit in planned
                 ],

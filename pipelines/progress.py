@@ -138,9 +138,9 @@ class Display:
         while not stop.wait(10):
             elapsed = time.monotonic() - started
             done, of, rate = self._now(total_bytes, folder, state, elapsed)
-            left = elapsed * (of - done) / done if done else float("nan")
+            left = f"{elapsed * (of - done) / done:.0f} s" if done else "unknown"
             share = 100 * done / of if of else 0
-            sys.stderr.write(f"{title}: {share:.0f} %  {rate}  ETA {left:.0f} s\n")
+            sys.stderr.write(f"{title}: {share:.0f} %  {rate}  ETA {left}\n")
             sys.stderr.flush()
 
     @staticmethod

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 CODE_VERSION = 1
 """Raise it when a step changes what it measures: all units are measured again."""
 
-UNIT_BYTES = 64 << 20
+UNIT_BYTES = 64 << 20  # once decompressed, by the usual ratio
+EXPANSION = {"gz": 4, "bz2": 5, "zst": 5, "parquet": 3}
 SHARD_BYTES = 64 << 20  # of text; a unit that holds more writes several measured shards
 ROWS_A_BATCH = 4096
 MEASURED = "measured"
@@ -52,6 +53,11 @@ class Unit:
     def num_bytes(self) -> int:
         """Bytes on disk that the unit reads."""
         return sum(split.num_bytes for split in self.splits)
+
+    @property
+    def weight(self) -> int:
+        """Bytes it has, roughly, once decompressed."""
+        return sum(map(_weight, self.splits))
 
 
 def plan(config: Config, *, base: Path) -> list[Unit]:
@@ -96,6 +102,10 @@ def _shared_key(corpus: Corpus, settings: CorpusSettings) -> str:
     )
 
 
+def _weight(split: Split) -> int:
+    return split.num_bytes * EXPANSION.get(split.compression or split.format, 1)
+
+
 def _grouped(splits: Iterable[Split]) -> Iterator[list[Split]]:
     """Put small files together; where a group ends depends on names, so that new files join late.
 
@@ -105,11 +115,11 @@ def _grouped(splits: Iterable[Split]) -> Iterator[list[Split]]:
     group: list[Split] = []
     size = 0
     for split in splits:
-        if group and size + split.num_bytes > UNIT_BYTES:
+        if group and size + _weight(split) > UNIT_BYTES:
             yield group
             group, size = [], 0
         group.append(split)
-        size += split.num_bytes
+        size += _weight(split)
         if size > UNIT_BYTES // 8 and xxhash.xxh3_64_intdigest(split.name.encode()) % 16 == 0:
             yield group
             group, size = [], 0

@@ -132,7 +132,7 @@ def _inside(node: Node, hidden: frozenset[str]) -> list[Node | str]:
     if isinstance(node, ExternalLink):
         return _nodes(node.title if node.brackets else node.url)
     if isinstance(node, Template):
-        words = [part.value for part in node.params if not part.showkey]
+        words = [part.value for part in node.params if str(part.name).strip().isdecimal()]
         return _nodes(words[-1]) if words and TRANSPARENT.fullmatch(str(node.name)) else []
     if not isinstance(node, Tag):  # a comment, or the argument of a template
         return []

@@ -27,7 +27,11 @@ MAX_DEPTH = 60  # the parser itself stops looking at 100 of its own levels; arti
 MAX_EQUALS_PER_LINE = 200
 # What parsing takes, in nanoseconds, as measured on one core; within a table all of it twice.
 NS_PER_CHARACTER, NS_PER_BRACKET = 60, 20_000
-NS_PER_SIGN = dict.fromkeys(["|", "!!", "*", "#", ":", ";"], 12_000) | {"&": 4_000, "=": 4_000}
+NS_PER_SIGN = dict.fromkeys(["|", "!!", "*", "#", ";"], 12_000) | {
+    ":": 20_000,  # an address
+    "&": 4_000,
+    "=": 4_000,
+}
 MAX_NS = 2_000_000_000
 MAX_NS_PER_CHARACTER = 2_000  # the average article takes 400
 
@@ -108,6 +112,7 @@ class _Balance:
             if top.height > MAX_DEPTH:
                 raise Damaged("markup_too_deep", f"{MAX_DEPTH} brackets and tags in each other")
         else:
+            top.cost += NS_PER_SIGN["&"]
             self.parts[top.at] = "&#91;" if top.kind == "[" else "\n" * (top.kind in BLOCK)
         parent = self.stack[-1]
         parent.height = max(parent.height, top.height)
