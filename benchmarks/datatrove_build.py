@@ -90,7 +90,7 @@ def _result(found: inputs.Documents, run: common.Run) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, and write the results."""
-    parser = common.arguments(__doc__, documents=2_500, repeats=1)
+    parser = common.arguments(__doc__, documents=2_000, repeats=1)
     given = parser.parse_args()
     common.need_alternatives()
     facts = common.machine()

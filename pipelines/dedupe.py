@@ -125,13 +125,14 @@ def partitioned(
 def join(slices: Iterable[bytes]) -> npt.NDArray[np.uint64]:
     """Return the edges of one partition: (m, 2) documents with an equal key, URL_BIT kept."""
     keys = np.concatenate([np.frombuffer(part, KEY) for part in slices] or [np.empty(0, KEY)])
-    order = np.lexsort((keys["document"], keys["hash"]))
-    hashes, documents = keys["hash"][order], keys["document"][order]
-    if len(hashes) == 0:
-        return np.empty((0, 2), np.uint64)
-    starts = np.concatenate([[True], hashes[1:] != hashes[:-1]])
-    first = documents[np.maximum.accumulate(np.where(starts, np.arange(len(hashes)), 0))]
-    return np.stack([first, documents], axis=1)[~starts & (first != documents)]
+    hashes = np.ascontiguousarray(keys["hash"])
+    # Not stable: which document of a run comes first changes the edges, but not the groups.
+    order = np.argsort(hashes)
+    hashes, documents = hashes[order], keys["document"][order]
+    same = hashes[1:] == hashes[:-1]
+    # A chain through each run of equal hashes joins it as well as a star would.
+    edges = np.stack([documents[:-1][same], documents[1:][same]], axis=1)
+    return edges[edges[:, 0] != edges[:, 1]]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc]

@@ -59,13 +59,13 @@ def _rules() -> tuple[Rule, ...]:
 
 
 _LENGTHS = {"content_chars", "mean_word_graphemes", "max_word_graphemes"}
+# What a document must be is a choice about training data, not a property of its language: `auto`
+# leaves these as they are set.
+_CHOICES = {"min_content_chars", "max_content_chars", "max_word_graphemes"}
 _SANE = {
     # Polysynthetic languages average 16 graphemes a word (Greenlandic), isolating ones below 3.
     "max_mean_word_graphemes": (12.0, 40.0),
     "min_mean_word_graphemes": (1.0, 3.0),
-    "max_word_graphemes": (1000.0, 1000.0),
-    # A floor on length is a choice about training data, not a property of the language.
-    "min_content_chars": (100.0, 100.0),
     "min_label_score": (0.2, 0.9),
     "max_disagreement": (0.4, 0.9),
 }
@@ -231,7 +231,8 @@ def decide_thresholds(
     With `thresholds: fixed` they are those of `rules`; with `auto` a rule that is on is fitted to
     the label's own documents (see `_fitted`). `rules_by_label` wins over both.
     """
-    priors = _script_priors(settings.rules, counted) if settings.thresholds == "auto" else {}
+    is_auto = settings.thresholds == "auto"
+    priors = _script_priors(settings.rules, counted) if is_auto else {}
     thresholds: Thresholds = {}
     for label in sorted(labels):
         own = settings.rules_by_label.get(label, {})
@@ -240,7 +241,7 @@ def decide_thresholds(
             fixed: float | None = getattr(settings.rules, rule.name)
             if rule.name in own:
                 row[rule.name] = Threshold(own[rule.name], "rules_by_label")
-            elif settings.thresholds == "fixed" or fixed is None or label not in counted:
+            elif not is_auto or fixed is None or label not in counted or rule.name in _CHOICES:
                 row[rule.name] = Threshold(fixed, "rules")
             else:
                 prior = priors[_script(label)][bit]
@@ -304,7 +305,10 @@ def _fitted(counts: npt.NDArray[np.int64], rule: Rule, prior: float) -> Threshol
 
 
 def _script_priors(rules: Rules, counted: Histograms) -> dict[str, list[float]]:
-    """Return each script's fence for each rule, shrunk towards `rules`; languages weigh alike."""
+    """Return each script's fence for each rule, shrunk towards `rules` and never stricter.
+
+    Languages weigh alike in it, however many documents they have.
+    """
     scripts: dict[str, list[str]] = {}
     for label in sorted(counted):
         scripts.setdefault(_script(label), []).append(label)
@@ -324,7 +328,10 @@ def _script_priors(rules: Rules, counted: Histograms) -> dict[str, list[float]]:
                 row.append(float("nan") if fixed is None else fixed)
                 continue
             weight = num_members / (num_members + PRIOR_LABELS)
-            row.append(weight * _fence(pooled, rule) + (1 - weight) * fixed)
+            prior = weight * _fence(pooled, rule) + (1 - weight) * fixed
+            # A script may loosen what a small language is held to, but not tighten it: with its
+            # web pages as a yardstick, Latin script lost the picture books of its small languages.
+            row.append(min(prior, fixed) if rule.is_min else max(prior, fixed))
         priors[script] = row
     return priors
 

@@ -329,7 +329,7 @@ def read_manifest(folder: Folder, *, artefact: str) -> dict[str, Any]:
     """
     if not folder.exists(MANIFEST):
         raise DataError(
-            f"{folder.url}: there is no {MANIFEST}, so there is no finished {artefact} here.\n"
+            f"{folder.url}: there is no {MANIFEST}, so no build has finished here.\n"
             "  Run the build to its end; a killed one goes on where it was."
         )
     manifest: dict[str, Any] = folder.read_json(MANIFEST)

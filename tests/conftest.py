@@ -2,12 +2,18 @@
 
 import json
 import os
+import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from pipelines import config, engines
+from pipelines.build import Built, build
+from samples.layout import layout
 from tests_support import ROOT
 
 DATA = Path(os.environ.get("KOINE_DATA", ROOT.parent / "shared" / "data"))
@@ -91,3 +97,34 @@ corpora:
 def small_corpus(tmp_path_factory: pytest.TempPathFactory, texts: dict[str, list[str]]) -> Path:
     """The configuration of a small corpus with a known ledger (see `write_corpus`)."""
     return write_corpus(tmp_path_factory.mktemp("small"), texts)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished build: its configuration file, its folder, what `build` returned."""
+
+    config: Path
+    out: Path
+    built: Built
+    plan: dict[str, dict[str, Any]]
+    """What the layout of the sample corpora planted; empty for the small corpus."""
+
+
+def _finished(path: Path, out: Path, plan: dict[str, dict[str, Any]]) -> Finished:
+    loaded = config.load(path)
+    built = build(loaded, out=str(out), base=path.parent, engine=engines.InProcess())
+    return Finished(path, out, built, plan)
+
+
+@pytest.fixture(scope="session")
+def small_build(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The small corpus, built; only to be read."""
+    return _finished(small_corpus, tmp_path_factory.mktemp("small-build") / "out", {})
+
+
+@pytest.fixture(scope="session")
+def sample_build(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The worked example, built as a user builds it; only to be read."""
+    base = tmp_path_factory.mktemp("samples")
+    path = Path(shutil.copy(ROOT / "corpora.yaml", base))
+    return _finished(path, base / "build" / "corpus", layout(base / "build" / "samples"))

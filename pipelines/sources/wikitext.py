@@ -130,7 +130,10 @@ def _inside(node: Node, hidden: frozenset[str]) -> list[Node | str]:
     if isinstance(node, Wikilink):
         return _label(node, hidden)
     if isinstance(node, ExternalLink):
-        return _nodes(node.title if node.brackets else node.url)
+        nodes = _nodes(node.title if node.brackets else node.url)
+        if nodes and isinstance(nodes[0], Text):
+            nodes[0] = Text(nodes[0].value.lstrip())
+        return nodes
     if isinstance(node, Template):
         words = [part.value for part in node.params if str(part.name).strip().isdecimal()]
         return _nodes(words[-1]) if words and TRANSPARENT.fullmatch(str(node.name)) else []
@@ -144,6 +147,8 @@ def _inside(node: Node, hidden: frozenset[str]) -> list[Node | str]:
     if name in LITERAL:
         literal = html.unescape(str(node.contents))
         return [SIGN.sub(lambda found: f"&#{ord(found[0])};", literal)]
+    if name == "br":
+        return ["\n"]
     contents = _nodes(node.contents)
     return ["\n", *contents, "\n"] if name in BLOCK else contents
 

@@ -25,15 +25,15 @@ from .streams import Damaged
 
 MAX_DEPTH = 60  # the parser itself stops looking at 100 of its own levels; articles stay below 20
 MAX_EQUALS_PER_LINE = 200
-# What parsing takes, in nanoseconds, as measured on one core; within a table all of it twice.
-NS_PER_CHARACTER, NS_PER_BRACKET = 60, 20_000
-NS_PER_SIGN = dict.fromkeys(["|", "!!", "*", "#", ";"], 12_000) | {
-    ":": 20_000,  # an address
-    "&": 4_000,
-    "=": 4_000,
-}
+# What parsing takes, in nanoseconds, as measured on one core: per character, per sign, per pair of
+# brackets per pair of tags.
+NS_PER_CHARACTER, NS_PER_TAG = 80, 40_000
+NS_PER_SIGN = dict.fromkeys(["|", "!!", "*", "#", ";"], 12_000)
+NS_PER_SIGN |= {":": 20_000, "&": 4_000, "=": 4_000}  # a colon may be that of an address
+NS_PER_BRACKET = {"{{": 25_000, "{|": 25_000, "[[": 12_000, "[": 12_000}
+SHARE_TWICE = 8  # what is in a table is tokenized once more, for an eighth of the whole
 MAX_NS = 2_000_000_000
-MAX_NS_PER_CHARACTER = 2_000  # the average article takes 400
+MAX_NS_PER_CHARACTER = 2_000  # an article takes 500
 
 OPAQUE = frozenset(PARSER_BLACKLIST)  # the parser doesn't look inside; any bracket may stand there
 CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in OPAQUE}
@@ -52,12 +52,12 @@ HEADING_LINE = re.compile("^=.*", re.MULTILINE)
 class _Open:
     """A bracket or tag that waits for its partner; `tags` counts those open directly inside."""
 
-    __slots__ = ("at", "cost", "height", "kind", "tags")
+    __slots__ = ("again", "at", "height", "kind", "once", "tags")
 
     def __init__(self, kind: str, at: int) -> None:
         self.kind = kind
         self.at = at
-        self.cost = self.height = 0
+        self.once = self.again = self.height = 0
         self.tags: Counter[str] = Counter()
 
 
@@ -73,8 +73,13 @@ class _Balance:
     def text(self, text: str) -> None:
         """Add text without brackets."""
         self.parts.append(text)
-        cost = sum(text.count(sign) * cost for sign, cost in NS_PER_SIGN.items())
-        self.stack[-1].cost += len(text) * NS_PER_CHARACTER + cost
+        signs = sum(text.count(sign) * cost for sign, cost in NS_PER_SIGN.items())
+        self.spend(len(text) * NS_PER_CHARACTER + signs)
+
+    def spend(self, nanoseconds: int) -> None:
+        """Count what parsing takes."""
+        self.stack[-1].once += nanoseconds
+        self.stack[-1].again += nanoseconds // SHARE_TWICE
 
     def open(self, kind: str, token: str, *, is_tag: bool) -> None:
         """Add an opening bracket or tag."""
@@ -93,30 +98,28 @@ class _Balance:
         self.parts.append(token)
         self._pop(is_closed=True)
 
-    def finish(self) -> str:
-        """Return the markup, without what is still open."""
+    def finish(self) -> tuple[str, int]:
+        """Return the markup, without what is still open, and how long it takes to parse."""
         while len(self.stack) > 1:
             self._pop(is_closed=False)
-        return "".join(self.parts)
+        return "".join(self.parts), self.stack[0].once + self.stack[0].again
 
     def _pop(self, *, is_closed: bool) -> None:
+        self.spend(NS_PER_BRACKET.get(self.stack[-1].kind, NS_PER_TAG))
         top = self.stack.pop()
+        parent = self.stack[-1]
         if self.brackets[-1] is top:
             self.brackets.pop()
             self.num_open[top.kind] -= 1
         else:
             self.brackets[-1].tags[top.kind] -= 1
-        if is_closed:
-            top.height += 1
-            top.cost = (top.cost + NS_PER_BRACKET) * (2 if top.kind == "{|" else 1)
-            if top.height > MAX_DEPTH:
-                raise Damaged("markup_too_deep", f"{MAX_DEPTH} brackets and tags in each other")
-        else:
-            top.cost += NS_PER_SIGN["&"]
+        if not is_closed:
             self.parts[top.at] = "&#91;" if top.kind == "[" else "\n" * (top.kind in BLOCK)
-        parent = self.stack[-1]
-        parent.height = max(parent.height, top.height)
-        parent.cost += top.cost
+        elif top.height >= MAX_DEPTH:
+            raise Damaged("markup_too_deep", f"over {MAX_DEPTH} brackets and tags in each other")
+        parent.height = max(parent.height, top.height + is_closed)
+        parent.once += top.once
+        parent.again += top.again * (2 if top.kind == "{|" and is_closed else 1)
 
 
 def guarded(markup: str) -> str:
@@ -142,8 +145,8 @@ def guarded(markup: str) -> str:
         else:
             _tag(balance, match)
     balance.text(markup[at:])
-    text = balance.finish()
-    if balance.stack[0].cost > max(MAX_NS, len(markup) * MAX_NS_PER_CHARACTER):
+    text, nanoseconds = balance.finish()
+    if nanoseconds > max(MAX_NS, len(markup) * MAX_NS_PER_CHARACTER):
         raise Damaged("corrupt_markup", "more markup than a page has for its text")
     if any(line[0].count("=") > MAX_EQUALS_PER_LINE for line in HEADING_LINE.finditer(text)):
         raise Damaged("markup_too_deep", f"a heading of {MAX_EQUALS_PER_LINE} equals signs")
@@ -190,7 +193,7 @@ def _opaque(balance: _Balance, match: re.Match[str], never_closed: set[str]) -> 
         return match.end()
     content = match.string[match.end() : closing.start()]
     balance.parts.append(f"<{name}>{content}</{name}>")
-    balance.stack[-1].cost += NS_PER_BRACKET + len(content) * NS_PER_CHARACTER
+    balance.spend(NS_PER_TAG + len(content) * NS_PER_CHARACTER)
     return closing.end()
 
 
@@ -198,7 +201,7 @@ def _tag(balance: _Balance, match: re.Match[str]) -> None:
     name = match["name"].lower()
     if name in VOID:
         balance.parts.append("<br/>" if name in BLOCK else "")
-        balance.stack[-1].cost += NS_PER_BRACKET
+        balance.spend(NS_PER_TAG)
     elif match["slash"]:
         if balance.brackets[-1].tags[name]:
             balance.close(name, f"</{name}>")
