@@ -6,6 +6,7 @@ and checks that the packages it loads lie beside it: their names are taken by ot
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from pathlib import Path
@@ -98,10 +99,15 @@ def schema_cli(
 ) -> None:
     """Print the JSON schema of corpora.yaml, from which editors complete."""
     text = schema()
-    if out:
-        out.write_text(text, encoding="utf-8")
-    else:
+    if not out:
         sys.stdout.write(text)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        from pipelines.errors import EnvironmentProblem
+
+        raise EnvironmentProblem(f"{out}: cannot be written ({error.strerror}).") from error
 
 
 def schema() -> str:
@@ -121,6 +127,8 @@ def main() -> NoReturn:
         raise SystemExit(143)
 
     signal.signal(signal.SIGTERM, terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)  # an Exit's code comes back as the value
     except KoineError as error:
@@ -142,6 +150,9 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    from pipelines.terminal import safe
+
+    message = safe(message)  # it may quote input, or the name of a file
     sys.stderr.write(f"{message}\n" if code == 2 else f"koine: {message}\n")
     raise SystemExit(code)
 

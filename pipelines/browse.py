@@ -163,10 +163,21 @@ def sql(out: str, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     connection.execute("set enable_external_access = false")
     try:
         result = connection.execute(query)
+        if result is None:  # nothing but spaces or comments
+            raise ConfigError("sql: the query is empty.")
         description = result.description or []
-        return [column[0] for column in description], result.fetchall()
+        return _distinct([column[0] for column in description]), result.fetchall()
     except duckdb.Error as error:
         # DuckDB quotes the value it could not read, which may be a whole document.
         message = " ".join(str(error).split())
         shown = message if len(message) <= 500 else f"{message[:300]} ... {message[-200:]}"
         raise ConfigError(f"sql: {shown}") from error
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Return column names with a number at those that were there before (`id`, `id_1`)."""
+    found: list[str] = []
+    for name in names:
+        candidates = (name, *(f"{name}_{number}" for number in range(1, len(names) + 1)))
+        found.append(next(candidate for candidate in candidates if candidate not in found))
+    return found

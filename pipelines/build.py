@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .engines import Engine
 
 CORPUS, REMOVED = "corpus", "removed"
+PUBLISH_BYTES = 16 << 20  # of text in a unit of small shards
 JUDGE_VERSION = 1
 """Raise it when judging, deduplication or publishing change what they give."""
 
@@ -52,6 +53,7 @@ class Shard:
     num_documents: int
     labels: dict[str, list[int]]
     """label -> its first batch, batches, rows, bytes of text; in the order of the rows."""
+    licenses: list[str]
 
 
 @dataclass(slots=True)
@@ -163,6 +165,7 @@ class Build:
                         first,
                         shard["num_documents"],
                         dict(sorted(shard["labels"].items())),
+                        shard["licenses"],
                     )
                 )
                 first += shard["num_documents"]
@@ -288,16 +291,36 @@ class Build:
             for name in folder.names():
                 if name not in wanted:
                     folder.remove(name)
+        grouped = list(_publish_units(parts))
         with self.display.stage("publish", total_bytes=None, folder=None):
             self.engine.run(
                 "publish",
-                parts,
-                self.context(judged=judged.url, verdicts=verdicts.url, published=journal.url),
+                grouped,
+                self.context(
+                    judged=judged.url,
+                    verdicts=verdicts.url,
+                    published=journal.url,
+                    licenses=sorted({name for shard in self.shards for name in shard.licenses}),
+                ),
             )
-        return [
-            {**part, "entry": journal.read_json(f"{part['name'].replace('/', '-')}.json")}
-            for part in parts
-        ]
+        written = []
+        for unit in grouped:
+            entries = journal.read_json(f"{unit['name']}.json")["parts"]
+            for part, entry in zip(unit["parts"], entries, strict=True):
+                written.append({**part, "entry": entry})
+        return written
+
+
+def _publish_units(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Put small parts together, in their order, to units worth a journal entry."""
+    group: list[dict[str, Any]] = []
+    number = num_bytes = 0
+    for index, part in enumerate(parts):
+        group.append(part)
+        num_bytes += part["num_bytes"]
+        if num_bytes >= PUBLISH_BYTES or index == len(parts) - 1:
+            yield {"name": f"{number:06d}", "parts": group, "num_bytes": num_bytes}
+            group, num_bytes, number = [], 0, number + 1
 
 
 def _pieces(
@@ -366,9 +389,9 @@ def rejudge(
 
     run = Build(config, out=out, base=base, engine=engine, display=display or Display(quiet=True))
     planned = units.plan(config, base=base)
+    run.read_journal(planned)
     run.folder.create()
     with store.locked(run.folder):
-        run.read_journal(planned)
         run.kept_units = len(planned)
         return _finish(run, planned, prune=False, summary=summary)
 
@@ -382,6 +405,7 @@ def _finish(run: Build, planned: list[Unit], *, prune: bool, summary: Any) -> Bu
         parts = run.publish(verdicts, judged)
     with run.timed("report"):
         built: Built = summary.commit(run, parts)
+    built.seconds = {stage: round(seconds, 3) for stage, seconds in run.seconds.items()}
     built.kept_units, built.num_units = run.kept_units, len(planned)
     built.unused_bytes = _clean_up(run, planned, keep=run.key, prune=prune)
     return built

@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. Imports nothing heavy at the to
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,10 +63,22 @@ def parse_overrides(overrides: list[str] | None) -> dict[str, Any]:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON object to stdout."""
+    """Print one JSON object to stdout; what JSON has no form for becomes text, NaN becomes null."""
     import json
 
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+    def plain(value: Any) -> Any:  # noqa: ANN401
+        if isinstance(value, dict):
+            return {str(key): plain(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        if isinstance(value, bytes):
+            return value.hex()
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
+        return value if isinstance(value, str | int | float | None) else str(value)
+
+    text = json.dumps(plain(value), ensure_ascii=False, indent=1, allow_nan=False)
+    sys.stdout.write(text + "\n")
 
 
 def _load(config: Path, overrides: list[str] | None) -> Config:
@@ -226,7 +239,7 @@ def verify_cli(out: Out = DEFAULT_OUT, *, json: AsJson = False) -> None:
     root = store.Folder(out)
     wrong: list[str] = []
     num_files = 0
-    for kind in ("removed", "corpus"):
+    for kind in ("corpus", "removed"):
         folder = root / kind
         num_files += len(store.read_manifest(folder, artefact=kind)["files"])
         wrong += store.verify(folder, artefact=kind)
@@ -260,7 +273,7 @@ def show_cli(
 
     rows = browse.documents(out, label=label, reason=reason, text=text, limit=limit)
     if json:
-        print_json([row | {"text": row["text"][:chars]} for row in rows])
+        print_json({"documents": [row | {"text": row["text"][:chars]} for row in rows]})
     else:
         show.documents(rows, chars=chars)
 
@@ -297,6 +310,7 @@ def sql_cli(
 
     columns, rows = browse.sql(out, query)
     if json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        shown = [dict(zip(columns, row, strict=True)) for row in rows]
+        print_json({"columns": columns, "rows": shown})
     else:
         show.table(columns, [[str(value) for value in row] for row in rows])

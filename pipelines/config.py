@@ -267,7 +267,7 @@ class Dedupe(Section):
     """Words in a shingle, where the script has spaces."""
     shingle_graphemes: int = Field(7, ge=1, le=40)
     """Graphemes in a shingle, where it has none."""
-    memory_mb: int = Field(1024, ge=16)
+    memory_mb: int = Field(256, ge=16)
     """What the join of one partition may hold; more documents make more partitions."""
 
 

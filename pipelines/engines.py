@@ -42,6 +42,7 @@ _BEAM_RUNNERS = {
     "dataflow": "DataflowRunner",
     "portable": "PortableRunner",
 }
+NOTE = "error.json"
 MAX_DEATHS = 3  # worker deaths without a unit finished in between
 
 
@@ -98,41 +99,50 @@ def quiet_import() -> Iterator[None]:
 
 
 def _explained(run: Callable[[], Any], context: Context) -> None:
-    """Run a pipeline; an error that a unit left in the journal is raised instead of Beam's own."""
+    """Run a pipeline; an error that a unit noted in the work folder is raised, not Beam's own.
+
+    A note counts only if the run failed: an engine may try a unit again and succeed, and a note
+    that an earlier run left says nothing about this one.
+    """
+    _take_note(context)
     try:
-        result = run()
-        result.wait_until_finish()
-    except KoineError:
-        raise
+        state = run().wait_until_finish()
     except Exception as error:
-        raise_noted(context)
-        raise _first_koine_error(error) or error from None
-    raise_noted(context)
+        raise _take_note(context) or _first_koine_error(error) or error from None
+    note = _take_note(context)
+    if state in ("FAILED", "CANCELLED"):
+        raise note or EnvironmentProblem(f"the engine ended the job: {state}.")
 
 
 def _first_koine_error(error: BaseException | None) -> KoineError | None:
     while error is not None:
         if isinstance(error, KoineError):
+            # Beam says where it happened in its own terms, which are not the user's.
+            error.args = (str(error).partition(" [while running ")[0],)
             return error
         error = error.__cause__ or error.__context__
     return None
 
 
-def raise_noted(context: Context) -> None:
-    """Raise the error that a worker noted in the work folder, if one did."""
+def _take_note(context: Context) -> KoineError | None:
+    """Return the error that a worker noted in the work folder, if one did, and delete the note."""
     folder = store.Folder(context["work"])
-    if folder.exists("error.json"):
-        noted = folder.read_json("error.json")
-        folder.remove("error.json")
-        kinds = {kind.__name__: kind for kind in (ConfigError, DataError, EnvironmentProblem)}
-        raise kinds.get(noted["kind"], DataError)(noted["message"])
+    if not folder.exists(NOTE):
+        return None
+    try:
+        noted = folder.read_json(NOTE)
+    except DataError:  # another worker took it
+        return None
+    folder.remove(NOTE)
+    kinds = {kind.__name__: kind for kind in (ConfigError, DataError, EnvironmentProblem)}
+    return kinds.get(noted["kind"], DataError)(noted["message"])
 
 
 def note_error(error: KoineError, context: Context) -> None:
     """Leave an error in the work folder, where the parent finds it on any engine."""
     with contextlib.suppress(KoineError, OSError):  # a full disk can't be noted on it
         store.Folder(context["work"]).write_json(
-            "error.json", {"kind": type(error).__name__, "message": str(error)}
+            NOTE, {"kind": type(error).__name__, "message": str(error)}
         )
 
 
@@ -285,7 +295,22 @@ class Cluster:
                 f"--runner {self._runner}: {error}\n"
                 "  Give the engine's own options after `--`, as in Beam's manual."
             ) from error
-        _explained(pipeline.run, context)
+        _explained(lambda: self._submitted(pipeline), context)
+
+    def _submitted(self, pipeline: beam.Pipeline) -> Any:  # noqa: ANN401
+        """Hand the job to the engine.
+
+        Raises:
+            EnvironmentProblem: it does not take it (not reachable, no Java, no job server).
+        """
+        try:
+            return pipeline.run()
+        except Exception as error:  # of Beam, gRPC, a socket, a job server: each has its own
+            first = str(error).strip().partition("\n")[0] or type(error).__name__
+            raise EnvironmentProblem(
+                f"--runner {self._runner}: the engine could not be started or reached: {first}\n"
+                "  Check its own options after `--`, and that it runs; what is finished is kept."
+            ) from error
 
     def close(self) -> None:
         """Nothing is held."""

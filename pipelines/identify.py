@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from . import languages
 from .han import han_script
 from .language_model import DEFAULT, Model, ModelLabel, load_model
+from .pieces import Pieces, line_pieces, samples
 from .records import EVIDENCE
 from .unicode import SCRIPTS, buffers
 
@@ -101,13 +101,10 @@ def identify(
     line is long enough to vote, it is the probability alone. At most 0.5 below 50 letters.
     """
     offsets, data = buffers(text)
-    content = memoryview(data)  # type: ignore[arg-type]
-    documents = [
-        _sample(content, int(start), int(end), size=document_bytes)
-        for start, end in pairwise(offsets)
-    ]
-    guesses = model.predict(documents, count=NUM_GUESSES)
-    votes = _line_votes(content, offsets, model=model, num_lines=num_lines, line_bytes=line_bytes)
+    shown, ends = samples(offsets, data, size=document_bytes)
+    guesses = _guesses(shown, ends, model=model)
+    lines = line_pieces(offsets, data, count=num_lines, size=line_bytes, least=LEAST_LINE_BYTES)
+    votes = _line_votes(lines, len(text), model=model)
     in_script = [i for i, name in enumerate(script_names) if name not in _NO_SCRIPT]
     columns = {script_names[i]: column for column, i in enumerate(in_script)}
     letters = letters_by_script[:, in_script].astype(np.int64)
@@ -117,7 +114,7 @@ def identify(
     labels, scores = [], []
     for i, stated in enumerate(declared.to_pylist()):
         document = _Document(
-            text=documents[i],
+            shown=shown[ends[i] : ends[i + 1]],
             letters=letters[i],
             total=int(totals[i]),
             script=script_names[in_script[first[i]]] if totals[i] else None,
@@ -139,19 +136,19 @@ def identify(
 class _Document:
     """What decides about one document beside the model's guesses."""
 
-    __slots__ = ("_columns", "_letters", "script", "text", "total")
+    __slots__ = ("_columns", "_letters", "_shown", "script", "total")
 
     def __init__(
         self,
         *,
-        text: str,
+        shown: NDArray[np.uint8],
         letters: NDArray[np.int64],
         total: int,
         script: str | None,
         columns: dict[str, int],
     ) -> None:
-        self.text, self.total, self.script = text, total, script
-        self._letters, self._columns = letters, columns
+        self.total, self.script = total, script
+        self._shown, self._letters, self._columns = shown, letters, columns
 
     def share(self, scripts: frozenset[str]) -> float:
         """Return the share of the letters that are in one of these scripts."""
@@ -178,7 +175,8 @@ class _Document:
         language, script = languages.language_of(label), languages.script_of(label)
         if script != "Hani" or language not in _HAN_LANGUAGES:
             return label
-        return f"{language}_{han_script(self.text) or languages.likely_script(language)}"
+        text = self._shown.tobytes().decode("utf-8", "ignore")
+        return f"{language}_{han_script(text) or languages.likely_script(language)}"
 
 
 def _decide(
@@ -285,61 +283,24 @@ def _language(model: Model, name: str) -> str:
     return model.labels[name].language
 
 
-def _sample(content: memoryview, start: int, end: int, *, size: int) -> str:
-    """Return a document's text in one line: all, or its beginning, middle and end."""
-    if end - start <= size:
-        pieces = [content[start:end]]
-    else:
-        third = size // 3
-        middle = (start + end - third) // 2
-        pieces = [content[at : at + third] for at in (start, middle, end - third)]
-    # "ignore" leaves out the halves of characters at the borders of the pieces.
-    return " ".join(_one_line(bytes(piece)) for piece in pieces)
+def _guesses(
+    shown: NDArray[np.uint8], ends: NDArray[np.int64], *, model: Model
+) -> list[list[_Guess]]:
+    """Return what the model takes each sample for, best first."""
+    labels, scores = model.predict_bytes(shown, ends, count=NUM_GUESSES)
+    return [
+        [(score, model.names[label]) for score, label in zip(*row, strict=True) if label >= 0]
+        for row in zip(scores.tolist(), labels.tolist(), strict=True)
+    ]
 
 
-def _one_line(piece: bytes) -> str:
-    # A NUL would end the text for fastText's tokenizer as much as a line feed does.
-    return piece.replace(b"\n", b" ").replace(b"\0", b" ").decode("utf-8", "ignore")
-
-
-def _line_votes(
-    content: memoryview,
-    offsets: NDArray[np.int64],
-    *,
-    model: Model,
-    num_lines: int,
-    line_bytes: int,
-) -> list[Counter[str]]:
+def _line_votes(lines: Pieces, num_documents: int, *, model: Model) -> list[Counter[str]]:
     """Return for each document the bytes that voted for each of the model's labels."""
-    pieces: list[str] = []
-    owners: list[tuple[int, int]] = []
-    for document, (start, end) in enumerate(pairwise(offsets)):
-        for piece in _line_pieces(content[start:end], count=num_lines, size=line_bytes):
-            pieces.append(_one_line(piece))
-            owners.append((document, len(piece)))
-    votes: list[Counter[str]] = [Counter() for _ in range(len(offsets) - 1)]
-    for (document, num_bytes), name in zip(owners, model.vote(pieces), strict=True):
-        if name:
-            votes[document][name] += num_bytes
+    labels, _ = model.predict_bytes(lines.data, lines.offsets, count=1)
+    votes: list[Counter[str]] = [Counter() for _ in range(num_documents)]
+    for document, num_bytes, label in zip(
+        lines.documents.tolist(), lines.num_bytes.tolist(), labels[:, 0].tolist(), strict=True
+    ):
+        if label >= 0:
+            votes[document][model.names[label]] += num_bytes
     return votes
-
-
-def _line_pieces(document: memoryview, *, count: int, size: int) -> list[bytes]:
-    """Return the text around evenly spread positions, each within its line, too short ones left."""
-    length = len(document)
-    pieces = []
-    covered = 0
-    for i in range(min(count, max(1, length // size))):
-        position = (2 * i + 1) * length // (2 * min(count, max(1, length // size)))
-        low = max(covered, position - size, 0)
-        around = bytes(document[low : position + size])
-        line_start = around.rfind(b"\n", 0, position - low) + 1
-        line_end = around.find(b"\n", position - low)
-        line = around[line_start : len(around) if line_end < 0 else line_end]
-        if len(line) > size:  # its middle, or what of it is around the position
-            skip = min(max(position - low - line_start - size // 2, 0), len(line) - size)
-            line_start, line = line_start + skip, line[skip : skip + size]
-        if len(line) >= LEAST_LINE_BYTES:
-            pieces.append(line)
-            covered = low + line_start + len(line)
-    return pieces

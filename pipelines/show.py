@@ -1,59 +1,35 @@
 """Print results for people: tables, documents, a build's summary. Part of the command line.
 
-Text from a corpus is hostile to a terminal: control characters are shown as escapes, and each text
-is isolated (U+2068 ... U+2069), so that right-to-left text does not reorder what stands beside it.
+Text from a corpus is hostile to a terminal; it goes through `terminal.safe` or `isolated` first.
 """
 
 from __future__ import annotations
 
 import sys
-import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .terminal import isolated, safe
+
 if TYPE_CHECKING:
     from .build import Built
 
-FIRST_STRONG_ISOLATE, POP_ISOLATE = "\u2068", "\u2069"
 WORST_SHOWN = 8
-
-
-def safe(text: str) -> str:
-    r"""Return text that a terminal shows and does not obey.
-
-    >>> safe("a\x1b[31mb")
-    'a\\x1b[31mb'
-    """
-    shown = []
-    for character in text:
-        category = unicodedata.category(character)
-        if character != "\n" and (category in ("Cc", "Cs") or character in _BIDI_CONTROLS):
-            shown.append(character.encode("unicode_escape").decode())
-        else:
-            shown.append(character)
-    return "".join(shown)
-
-
-_BIDI_CONTROLS = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-
-
-def isolated(text: str) -> str:
-    """Return text made safe, each line isolated from its surroundings."""
-    lines = safe(text).split("\n")
-    return "\n".join(FIRST_STRONG_ISOLATE + line + POP_ISOLATE for line in lines)
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table to stdout; numbers are right-aligned."""
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, emoji=False)  # ":apple:" in a text is no picture
     if not console.is_terminal:  # for pipes: tab-separated, nothing cut
         for row in [columns, *rows]:
             sys.stdout.write("\t".join(safe(str(c)).replace("\n", " ") for c in row) + "\n")
         return
-    shown = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    shown = Table(
+        *(escape(isolated(name)) for name in columns), box=None, header_style="bold", pad_edge=False
+    )
     for index, column in enumerate(shown.columns):
         if rows and all(_is_number(row[index]) for row in rows):
             column.justify = "right"
@@ -68,7 +44,7 @@ def _is_number(text: str) -> bool:
 
 def documents(rows: list[dict[str, Any]], *, chars: int) -> None:
     """Print documents one below the other."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False)
     for row in rows:
         head = f"[bold]{row['id']}[/]  {row['label']}  {escape(row['corpus'])}"
         if "reason" in row:
@@ -85,7 +61,7 @@ def documents(rows: list[dict[str, Any]], *, chars: int) -> None:
 
 def story(found: dict[str, Any]) -> None:
     """Print what `browse.why` tells."""
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False)
     colour = "green" if found["outcome"] == "kept" else "red"
     console.print(f"[bold]{found['id']}[/] was [{colour}]{found['outcome']}[/]")
     origin = found["origin"]
@@ -127,7 +103,7 @@ def story(found: dict[str, Any]) -> None:
 def show_built(built: Built, *, out: str) -> None:
     """Print a build's summary to stdout: the ledger, the worst-kept languages, what comes next."""
     ledger = built.ledger
-    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True, emoji=False)
     removed = sum(ledger["removed"].values())
     quarantined = sum(ledger["quarantined"].values())
     console.print(

@@ -31,9 +31,14 @@ REASONS: tuple[str, ...] = (*judge.REASONS, *dedupe.REASONS)
 """All reasons a document can be removed for; artefacts hold indexes into it."""
 
 
+def is_listed(folder: store.Folder, name: str) -> bool:
+    """Tell whether the journal has an entry of that name."""
+    return folder.exists(f"{name}.json")
+
+
 def is_done(folder: store.Folder, name: str) -> dict[str, Any] | None:
     """Return a unit's journal entry if it is there and its files are intact."""
-    if not folder.exists(f"{name}.json"):
+    if not is_listed(folder, name):
         return None
     entry: dict[str, Any] = folder.read_json(f"{name}.json")
     files = [store.Written(**written) for written in entry["files"]]
@@ -125,68 +130,94 @@ def join_partition(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
     folder.write_json(f"{unit['name']}.json", {"files": [asdict(written)]})
 
 
-def publish_part(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-    """Write one shard of the corpus, or of what was removed, from rows of measured shards."""
+def publish_parts(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
+    """Write shards of the corpus, or of what was removed, from rows of measured shards."""
     journal = store.Folder(context["published"])
     target = store.Folder(context["out"])
-    entry = f"{unit['name'].replace('/', '-')}.json"
-    if journal.exists(entry):
-        written = store.Written(**journal.read_json(entry)["file"])
-        if target.check(written) is None:
-            return
-    part = _Part(unit, context)
-    committed: list[store.Written] = []
-    with target.writing(unit["name"], committed=committed) as file:
-        with pa.ipc.new_stream(file, part.schema) as writer:
-            for batch in part.batches():
-                writer.write_batch(batch)
-    journal.write_json(
-        entry,
-        {
-            "file": {**asdict(committed[0]), "num_rows": part.num_rows},
-            "text_bytes": part.text_bytes,
-            "counts": part.counts,
-            "examples": part.examples,
-        },
-    )
+    done = journal.read_json(f"{unit['name']}.json") if is_listed(journal, unit["name"]) else None
+    if done and all(target.check(store.Written(**part["file"])) is None for part in done["parts"]):
+        return
+    inputs = _Inputs(context["work"], context["verdicts"])
+    entries = []
+    for description in unit["parts"]:
+        part = _Part(description, context, inputs)
+        committed: list[store.Written] = []
+        with target.writing(description["name"], committed=committed) as file:
+            with pa.ipc.new_stream(file, part.schema) as writer:
+                for batch in part.batches():
+                    writer.write_batch(batch)
+        entries.append(
+            {
+                "file": {**asdict(committed[0]), "num_rows": part.num_rows},
+                "text_bytes": part.text_bytes,
+                "counts": part.counts,
+                "examples": part.examples,
+            }
+        )
+    journal.write_json(f"{unit['name']}.json", {"parts": entries})
+
+
+class _Inputs:
+    """The measured shards and verdicts that a unit reads, each opened once.
+
+    A label's rows lie in many shards and a shard has many labels' rows: with 500 labels, opening
+    them anew for each took a quarter of the stage.
+    """
+
+    def __init__(self, work: str, verdicts: str) -> None:
+        self._measured = store.Folder(work) / MEASURED
+        self._verdicts = store.Folder(verdicts)
+        self._open: dict[str, tuple[pa.ipc.RecordBatchFileReader, pa.Table]] = {}
+
+    def rows(
+        self, shard: str, first_batch: int, label_start: int, start: int, end: int
+    ) -> pa.Table:
+        """Return rows of one label of a measured shard, with the columns of their verdicts.
+
+        Args:
+            shard: the shard's name.
+            first_batch: the first record batch of the label.
+            label_start: the shard's row that this batch starts at.
+            start: the first row wanted.
+            end: the row after the last one.
+        """
+        if shard not in self._open:
+            reader = pa.ipc.open_file(self._measured.open_arrow(f"{shard}.arrow"))
+            self._open[shard] = reader, read_verdicts(self._verdicts, shard)
+        reader, verdicts = self._open[shard]
+        first = (start - label_start) // ROWS_A_BATCH
+        last = (end - 1 - label_start) // ROWS_A_BATCH
+        batches = [reader.get_batch(first_batch + i) for i in range(first, last + 1)]
+        skip = start - label_start - first * ROWS_A_BATCH
+        table = pa.Table.from_batches(batches).slice(skip, end - start)
+        verdict = verdicts.slice(start, end - start)
+        for name in verdict.column_names:
+            table = table.append_column(name, verdict.column(name))
+        return table
 
 
 class _Part:
     """The documents of one published shard, in the order of the input."""
 
-    def __init__(self, unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
-        self._unit, self._context = unit, context
+    def __init__(
+        self, unit: Mapping[str, Any], context: Mapping[str, Any], inputs: _Inputs
+    ) -> None:
+        self._unit, self._context, self._inputs = unit, context, inputs
         self._removed = unit["kind"] == "removed"
         self.schema = records.REMOVED if self._removed else records.CORPUS
         self.num_rows = self.text_bytes = 0
         self.counts: dict[str, dict[str, list[int]]] = {}  # corpus -> reason -> documents, bytes
         self.examples: dict[str, list[dict[str, Any]]] = {}
-        names: set[str] = set()
-        for table in self._tables(["license"]):
-            names |= set(pc.unique(table.column("license").cast(pa.string())).to_pylist())
-        self._licenses = pa.array(sorted(name for name in names if name is not None), pa.string())
+        self._licenses = pa.array(context["licenses"], pa.string())
 
-    def _tables(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    def _tables(self) -> Iterator[pa.Table]:
         """Yield the chosen rows of each measured shard that has some."""
-        work, verdicts = self._context["work"], store.Folder(self._context["verdicts"])
-        folder = store.Folder(work) / MEASURED
-        for shard, first_batch, label_start, start, end in self._unit["ranges"]:
-            with folder.open_arrow(f"{shard}.arrow") as file:
-                reader = pa.ipc.open_file(file)
-                batch_of = (start - label_start) // ROWS_A_BATCH
-                last = (end - 1 - label_start) // ROWS_A_BATCH
-                batches = [reader.get_batch(first_batch + i) for i in range(batch_of, last + 1)]
-            skip = start - label_start - batch_of * ROWS_A_BATCH
-            table = pa.Table.from_batches(batches).slice(skip, end - start)
-            verdict = read_verdicts(verdicts, shard).slice(start, end - start)
-            chosen = np.asarray(verdict.column("reason")) >= 0
-            if not self._removed:
-                chosen = ~chosen
-            for name in ("reason", "num_copies", "failed", "kept"):
-                table = table.append_column(name, verdict.column(name))
-            rows = pa.array(np.flatnonzero(chosen))
+        for place in self._unit["ranges"]:
+            table = self._inputs.rows(*place)
+            removed = table.column("reason").to_numpy() >= 0
+            rows = np.flatnonzero(removed if self._removed else ~removed)
             if len(rows):
-                yield (table.select(columns) if columns else table).take(rows)
+                yield table.take(pa.array(rows))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield batches whose borders depend on the documents alone."""

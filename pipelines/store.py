@@ -148,7 +148,10 @@ class Folder:
                 self._fs.makedirs(self._base, exist_ok=True)
             return
         with _explained(self.url):
-            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                self.root.mkdir(parents=True, exist_ok=True)
+            except FileNotFoundError as error:  # in a file system that has no new folders: /proc
+                raise OSError(errno.EPERM, error.strerror) from error
             probe = self.root / f"{TEMPORARY}{os.getpid()}"
             probe.touch()
             probe.unlink()
@@ -399,6 +402,12 @@ def locked(folder: Folder) -> Iterator[None]:
         yield
 
 
+_REFUSED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.EIO, errno.ELOOP),
+}
+
+
 @contextlib.contextmanager
 def _explained(path: str) -> Iterator[None]:
     """Turn the machine's refusals into one clear error each."""
@@ -410,7 +419,7 @@ def _explained(path: str) -> Iterator[None]:
                 f"{path}: the disk is full.\n  Free space or choose another --out, and run the same"
                 " command again: what is finished is kept."
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        if error.errno in _REFUSED:
             raise EnvironmentProblem(
                 f"{path}: cannot be written ({error.strerror}).\n"
                 "  Choose a folder you can write with --out."

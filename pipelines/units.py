@@ -7,6 +7,7 @@ shards is never measured again, whatever else changed in the configuration.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ import xxhash
 from . import judge, languages, progress, records, sources, store
 from .config import Config, Corpus, CorpusSettings
 from .errors import DataError
-from .sources.base import Split, Tally
+from .sources.base import BATCH_BYTES, BATCH_DOCUMENTS, Split, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,14 +162,13 @@ def measure_unit(description: Mapping[str, Any], context: Mapping[str, Any]) -> 
     report = progress.reporter(context.get("progress"))
     tally = Tally()
     writer = _Writer(folder, unit.name, num_bands=config.corpus.dedupe.bands)
-    for split in unit.splits:
-        for raw in sources.read(split, corpus, tally):
-            batch = measured_batch(raw, corpus, config.corpus, tally)
-            _fail_if_asked(config.corpus, tally)
-            if batch.num_rows:
-                writer.add(batch)
-            report(tally.num_documents, tally.num_bytes)
+    for raw in _coalesced(sources.read(split, corpus, tally) for split in unit.splits):
+        batch = measured_batch(raw, corpus, config.corpus, tally)
         _fail_if_asked(config.corpus, tally)
+        if batch.num_rows:
+            writer.add(batch)
+        report(tally.num_documents, tally.num_bytes)
+    _fail_if_asked(config.corpus, tally)
     writer.flush()
     report(tally.num_documents, tally.num_bytes)
     folder.write_json(
@@ -185,6 +185,24 @@ def measure_unit(description: Mapping[str, Any], context: Mapping[str, Any]) -> 
             "examples": [asdict(example) for example in tally.examples],
         },
     )
+
+
+def _coalesced(readers: Iterable[Iterator[pa.RecordBatch]]) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of all splits, small ones together: a text file is a batch of one."""
+    waiting: list[pa.RecordBatch] = []
+    num_rows = num_bytes = 0
+    for batch in itertools.chain.from_iterable(readers):
+        if waiting and num_rows + batch.num_rows > BATCH_DOCUMENTS:
+            yield pa.concat_batches(waiting)
+            waiting, num_rows, num_bytes = [], 0, 0
+        waiting.append(batch)
+        num_rows += batch.num_rows
+        num_bytes += batch.nbytes
+        if num_bytes >= BATCH_BYTES:
+            yield pa.concat_batches(waiting)
+            waiting, num_rows, num_bytes = [], 0, 0
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _fail_if_asked(settings: CorpusSettings, tally: Tally) -> None:
@@ -345,7 +363,15 @@ class _Writer:
         with self._folder.writing(f"{stem}.histograms", committed=self.committed) as file:
             with pa.ipc.new_stream(file, counted.schema) as writer:
                 writer.write_table(counted)
-        self.shards.append({"name": stem, "num_documents": table.num_rows, "labels": ranges})
+        licenses = table.column("license").combine_chunks().dictionary.to_pylist()
+        self.shards.append(
+            {
+                "name": stem,
+                "num_documents": table.num_rows,
+                "labels": ranges,
+                "licenses": sorted(name for name in licenses if name is not None),
+            }
+        )
 
 
 def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:

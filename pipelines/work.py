@@ -27,7 +27,7 @@ def phase_function(phase: str) -> Phase:
     functions: dict[str, Phase] = {
         "judge": stages.judge_shard,
         "join": stages.join_partition,
-        "publish": stages.publish_part,
+        "publish": stages.publish_parts,
     }
     return functions[phase]
 

@@ -1,8 +1,9 @@
 """WARC and WET: web pages as bytes, and the text of conversion records.
 
-Read by a small parser of its own: the libraries for it take a truncated file for a whole one, and a
-wrong Content-Length for the end (measured on fastwarc and warcio). Here the declared length is
-checked against what follows it.
+FastWARC reads the headers and hands out the blocks. It takes a file that ends inside a record for a
+whole one, and what follows a wrong Content-Length for no WARC at all (measured on 2.0.1), so it is
+given a file that knows where it is: a header line by line, and then a block and no byte more. That
+way each block is known to be whole, and after damage reading goes on at the next record.
 
 Promises: a record whose length is wrong is quarantined and reading goes on at the next record; a
 file that ends inside a record is `truncated`; a large record is passed over, not held.
@@ -12,7 +13,9 @@ Origin: the record's ordinal in the file, from 1, all kinds counted.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from fastwarc.warc import ArchiveIterator
 
 from . import http
 from .documents import Document, gather, max_record_bytes
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
+    from fastwarc.warc import WarcRecord
 
     from ..config import Corpus
     from .base import Split, Tally
@@ -31,7 +35,7 @@ PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 KINDS = frozenset({"warcinfo", "request", "metadata", "revisit", "continuation"})
 LENGTH = re.compile(r"[0-9]{1,18}")
 MAX_LINE_BYTES = 64 << 10
-MAX_HEADER_LINES = 1_000
+MAX_HEADER_BYTES = 64 << 10
 
 
 def read(split: Split, corpus: Corpus, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -39,36 +43,106 @@ def read(split: Split, corpus: Corpus, tally: Tally) -> Iterator[pa.RecordBatch]
     return gather(_documents(split, corpus, tally), corpus)
 
 
+class _Archive:
+    """The file that FastWARC reads: line by line, but for the bytes of a block."""
+
+    def __init__(self, reader: ByteReader) -> None:
+        self.num_left = 0
+        """Bytes of the block that were not yet read."""
+        self.first = self.last = b""
+        """Of the lines read after the block: the first that is not blank, and the last."""
+        self._after: bytes | None = None
+        self._reader = reader
+        self._line = b""
+
+    def read(self, num_bytes: int) -> bytes:
+        """Return the next bytes, at most `num_bytes`, none past the end of a line or block."""
+        if self.num_left:
+            data = self._reader.read(min(num_bytes, self.num_left))
+            self.num_left -= len(data)
+            return data
+        if not self._line:
+            self._line = self._reader.readline(MAX_LINE_BYTES)
+        if self._line.endswith(b"\n") and not self._line.endswith(b"\r\n"):
+            self._line = self._line[:-1] + b"\r\n"  # FastWARC would read on to the next such end
+        data, self._line = self._line[:num_bytes], self._line[num_bytes:]
+        if self._after is None:
+            self._after = data
+        if not self.first.strip():
+            self.first = data
+        self.last = data
+        return data
+
+    def tell(self) -> int:
+        """Return the position of the next byte."""
+        return self._reader.position - len(self._line)
+
+    def records(self) -> Iterator[WarcRecord]:
+        """Return the records from here on."""
+        self.begin_block(0)
+        return iter(
+            ArchiveIterator(
+                cast("BinaryIO", self),
+                parse_http=False,
+                quirks_mode=False,  # the quirk is to pass over what is no record
+                stream_detect=False,
+                max_header_len=MAX_HEADER_BYTES,
+            )
+        )
+
+    def begin_block(self, num_bytes: int) -> None:
+        """Hand out the next bytes as a block."""
+        self.num_left = num_bytes
+        self.first = self.last = b""
+        self._after = None
+
+    def line_after_block(self) -> bytes:
+        """Return the line after the block, which FastWARC may have read already."""
+        return self.peek() if self._after is None else self._after
+
+    def peek(self) -> bytes:
+        """Return the next line without reading it, b"" at the end."""
+        self._line = self._line or self._reader.readline(MAX_LINE_BYTES)
+        return self._line
+
+    def find_record(self) -> bool:
+        """Go to the next line that begins a record; return whether there is one."""
+        while not self.peek().startswith((b"WARC/1.", b"WARC/0.")):
+            if not self._line:
+                return False
+            self._line = b""
+        return True
+
+
 class BadRecord(Exception):
     """A record whose header or length is wrong."""
 
 
 def _documents(split: Split, corpus: Corpus, tally: Tally) -> Iterator[Document]:
-    reader = ByteReader(chunks(split, corpus, tally))
-    line = _next_line(reader)
+    archive = _Archive(ByteReader(chunks(split, corpus, tally)))
+    records = archive.records()
     number = 0
-    while line:
+    while True:
         number += 1
         origin = f"{split.name}#{number}"
         try:
-            if not line.startswith(b"WARC/"):
-                if b"WARC/1.0\r\n".startswith(line):
-                    raise Damaged("truncated", "the file ends in a record's first line")
-                raise BadRecord("no record begins here")
-            headers = _record_headers(reader)
-            length = int(headers["content-length"])
-            end = reader.position + length
-            found = _content(reader, headers, length, origin, max_record_bytes(corpus))
-            reader.skip(end - reader.position)  # what was not needed
-            if reader.position < end:
-                early = end - reader.position
+            record = _next_record(records, archive)
+            if record is None:
+                return
+            length = archive.num_left
+            found = _content(record, length, origin, max_record_bytes(corpus))
+            record.consume()  # what was not needed
+            if archive.num_left:
+                early = archive.num_left
                 raise Damaged("truncated", f"the file ends {early:,} bytes before record {number}")
-            line = reader.readline(MAX_LINE_BYTES)
-            if line.strip(b"\r\n") and not line.startswith(b"WARC/"):
+            after = archive.line_after_block()
+            if after.strip(b"\r\n") and not after.startswith(b"WARC/"):
                 raise BadRecord(f"its {length:,} bytes do not end where the record does")
         except BadRecord as error:
             tally.quarantine(origin, "corrupt_record", str(error))
-            line = _resynchronised(reader)
+            if not archive.find_record():
+                return
+            records = archive.records()
             continue
         if isinstance(found, Document):
             yield found
@@ -76,76 +150,66 @@ def _documents(split: Split, corpus: Corpus, tally: Tally) -> Iterator[Document]
             tally.quarantine(origin, found.reason, found.detail, num_bytes=length)
         else:
             tally.skip(found)
-        if not line.startswith(b"WARC/"):
-            line = _next_line(reader)
 
 
-def _next_line(reader: ByteReader) -> bytes:
-    """Return the next line that is not blank, b"" at the end."""
-    while line := reader.readline(MAX_LINE_BYTES):
-        if line.strip(b"\r\n"):
-            return line
-    return b""
-
-
-def _resynchronised(reader: ByteReader) -> bytes:
-    """Return the next line that begins a record, b"" at the end."""
-    while line := reader.readline(MAX_LINE_BYTES):
-        if line.startswith((b"WARC/1.", b"WARC/0.")):
-            return line
-    return b""
-
-
-def _record_headers(reader: ByteReader) -> dict[str, str]:
-    lines: list[bytes] = []
-    while (line := reader.readline(MAX_LINE_BYTES)).strip(b"\r\n"):
-        lines.append(line)
-        if len(lines) > MAX_HEADER_LINES:
-            raise BadRecord("its header does not end")
-    if not line:
+def _next_record(records: Iterator[WarcRecord], archive: _Archive) -> WarcRecord | None:
+    """Return the next record, with the archive at its block, None at the end."""
+    try:
+        record = next(records, None)
+    except OSError as error:
+        is_record = archive.first.startswith(b"WARC/") or b"WARC/".startswith(archive.first)
+        if is_record and not archive.peek():
+            raise Damaged("truncated", "the file ends in a record's header") from error
+        raise BadRecord(str(error)) from error
+    if not archive.first.strip():
+        return None
+    if not archive.first.startswith(b"WARC/"):
+        raise BadRecord("no record begins here")
+    if record is None or archive.last.strip(b"\r\n") or not archive.last:
         raise Damaged("truncated", "the file ends in a record's header")
-    headers = http.headers_of(b"".join(lines))
-    if not LENGTH.fullmatch(headers.get("content-length", "")):
+    length = http.header(record.headers, "Content-Length")
+    if not LENGTH.fullmatch(length) or int(length) != record.content_length:
         raise BadRecord("it has no Content-Length")
-    return headers
+    archive.begin_block(record.content_length)
+    return record
 
 
 def _content(
-    reader: ByteReader, headers: dict[str, str], length: int, origin: str, max_bytes: int
+    record: WarcRecord, length: int, origin: str, max_bytes: int
 ) -> Document | Damaged | str:
     """Return the document in a record's block, or its damage, or the kind it is skipped as."""
-    kind = headers.get("warc-type", "").lower()
+    headers = record.headers
+    kind = http.header(headers, "WARC-Type").lower()
     if kind not in ("response", "resource", "conversion"):
         return kind if kind in KINDS else "other_record"
-    head: http.Head | None = None
-    body = b""
-    declared_type = headers.get("content-type", "")
+    message = headers
     if kind == "response":
+        declared_type = http.header(headers, "Content-Type")
         if declared_type and http.media_type(declared_type) != "application/http":
             return "not_html"  # a DNS answer, an FTP reply
-        body = reader.read(min(length, http.MAX_HEAD_BYTES))
-        head = http.parse_head(body)
+        head = http.parsed_head(record)
         if head is None:
             return Damaged("bad_http", "no HTTP response begins the record")
-        if not 200 <= head.status < 300:
+        status, message = head
+        if not 200 <= status < 300:
             return "http_status"
-        declared_type = head.headers.get("content-type", "")
+    declared_type = http.header(message, "Content-Type")
     content_type, charset = http.media_type(declared_type), http.charset_of(declared_type)
     if content_type not in PAGE_TYPES and content_type != "text/plain":
         return "not_html"
     if length > max_bytes:
         return Damaged("record_too_large", f"a record of {length:,} bytes")
-    body += reader.read(length - len(body))
-    url = headers.get("warc-target-uri", "").strip("<>") or None
+    body = record.reader.read() if record.reader else b""
+    url = http.header(headers, "WARC-Target-URI").strip("<>") or None
     try:
-        if head is not None:
-            body = http.decoded_body(head, body[head.num_bytes :], max_bytes=max_bytes)
+        if kind == "response":
+            body = http.decoded_body(message, body, max_bytes=max_bytes)
         if content_type in PAGE_TYPES:
             return Document(origin, len(body), html=body, charset=charset, url=url)
         text = decode(body, _codec(charset))
     except Damaged as damage:
         return damage
-    languages = headers.get("warc-identified-content-language", "").split(",")
+    languages = http.header(headers, "WARC-Identified-Content-Language").split(",")
     declared = languages[0].strip() or None if len(languages) == 1 else None
     return Document(origin, len(body), text, url=url, declared=declared)
 

@@ -39,13 +39,12 @@ if TYPE_CHECKING:
     from mwparserfromhell.wikicode import Wikicode
 
 # Elements whose content is no prose, and two whose content is no markup.
-DROPPED = frozenset(
-    """
-    ref references math chem ce gallery timeline graph score hiero imagemap mapframe maplink
-    syntaxhighlight source templatedata inputbox templatestyles categorytree indicator includeonly
-    table style script section charinsert
-    """.split()
-)
+DROPPED = {
+    *("ref", "references", "math", "chem", "ce", "gallery", "timeline", "graph", "score", "hiero"),
+    *("imagemap", "mapframe", "maplink", "syntaxhighlight", "source", "templatedata", "inputbox"),
+    *("templatestyles", "categorytree", "indicator", "includeonly", "table", "style", "script"),
+    *("section", "charinsert"),
+}
 LITERAL = frozenset({"nowiki", "pre"})
 SIGN = re.compile(r"[\[\]{}<>'|=*#:;_&-]")
 
@@ -135,8 +134,10 @@ def _inside(node: Node, hidden: frozenset[str]) -> list[Node | str]:
             nodes[0] = Text(nodes[0].value.lstrip())
         return nodes
     if isinstance(node, Template):
+        if not TRANSPARENT.fullmatch(str(node.name)):
+            return []
         words = [part.value for part in node.params if str(part.name).strip().isdecimal()]
-        return _nodes(words[-1]) if words and TRANSPARENT.fullmatch(str(node.name)) else []
+        return _nodes(words[-1]) if words else []
     if not isinstance(node, Tag):  # a comment, or the argument of a template
         return []
     name = str(node.tag).strip().lower()
@@ -161,9 +162,7 @@ def _label(link: Wikilink, hidden: frozenset[str]) -> list[Node | str]:
     title = str(link.title)
     prefix, colon, rest = title.partition(":")
     prefix = prefix.strip().replace("_", " ").lower()
-    if colon and (
-        prefix in hidden or LANGUAGE_CODE.fullmatch(prefix) or MEDIA.fullmatch(rest)
-    ):
+    if colon and (prefix in hidden or LANGUAGE_CODE.fullmatch(prefix) or MEDIA.fullmatch(rest)):
         return []
     if link.text is not None:
         return _nodes(link.text)
@@ -184,7 +183,9 @@ def _tail(nodes: Sequence[Node]) -> int:
             if ":" not in str(node.title) or not _begins_line(nodes, last):
                 break
             end = last
-        elif not (isinstance(node, Template) or (isinstance(node, Text) and not node.value.strip())):
+        elif not (
+            isinstance(node, Template) or (isinstance(node, Text) and not node.value.strip())
+        ):
             break
     return end
 
@@ -225,7 +226,7 @@ def _lines(text: str) -> list[str]:
         if line.startswith(("|", "----")):  # the rest of a table that is not closed; a rule
             line = line.lstrip("-") if line[0] == "-" else ""
         line = line.lstrip("*#:;").lstrip()
-        line = SPACES.sub(" ", EMPTY_BRACKETS.sub("", line))
+        line = EMPTY_BRACKETS.sub("", SPACES.sub(" ", line))
         if not line.strip(LEFT_OVER):
             line = ""
         if line:

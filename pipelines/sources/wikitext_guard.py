@@ -1,9 +1,10 @@
 """Make wikitext safe for a parser that goes back and tries again.
 
 mwparserfromhell reads a bracket that is never closed to the end of the page, and then again as
-text: 80,000 references left open keep it busy for minutes, 30 tables in tags (540 characters) for
-ever, for some pairs double the time. Tables with attributes in each other double it even where all
-is closed, and 40,000 equals signs on one line overflow its stack.
+text: 80,000 open references keep it busy for minutes. Some double the time for each that is open
+outside: it doesn't finish 550 characters of certain tables and tags. So do, even where all is
+closed, tables in each other whose cells have attributes. 200,000 runs of equals signs on one line
+overflow its stack, which ends the process (all measured on 0.7.2).
 
 So brackets and tags without a partner go before it sees them, in one pass with a stack, as do
 comments and attributes, of which nothing is shown; what remains is refused if it would still take
@@ -24,9 +25,10 @@ from mwparserfromhell.definitions import PARSER_BLACKLIST, SINGLE_ONLY
 from .streams import Damaged
 
 MAX_DEPTH = 60  # the parser itself stops looking at 100 of its own levels; articles stay below 20
+MAX_OPEN = 10_000  # at once, with a partner or without
 MAX_EQUALS_PER_LINE = 200
 # What parsing takes, in nanoseconds, as measured on one core: per character, per sign, per pair of
-# brackets per pair of tags.
+# brackets, per pair of tags.
 NS_PER_CHARACTER, NS_PER_TAG = 80, 40_000
 NS_PER_SIGN = dict.fromkeys(["|", "!!", "*", "#", ";"], 12_000)
 NS_PER_SIGN |= {":": 20_000, "&": 4_000, "=": 4_000}  # a colon may be that of an address
@@ -39,7 +41,10 @@ OPAQUE = frozenset(PARSER_BLACKLIST)  # the parser doesn't look inside; any brac
 CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in OPAQUE}
 VOID = frozenset(SINGLE_ONLY)
 # Tags that begin a new line, with a partner or without.
-BLOCK = frozenset("br hr p div li dt dd ul ol dl blockquote center h1 h2 h3 h4 h5 h6".split())
+BLOCK = {
+    *("br", "hr", "p", "div", "li", "dt", "dd", "ul", "ol", "dl", "blockquote", "center"),
+    *("h1", "h2", "h3", "h4", "h5", "h6"),
+}
 # A table's brackets count only at the start of a line; "|}}" ends a template.
 TOKEN = re.compile(
     r"\{\{|\}\}|\[\[|\]\]|\[(?=//|[a-zA-Z]{2,12}:)|\]|^[ \t:*#]*\{\||^[ \t]*\|\}(?!\})"
@@ -72,6 +77,8 @@ class _Balance:
 
     def text(self, text: str) -> None:
         """Add text without brackets."""
+        if not text:
+            return
         self.parts.append(text)
         signs = sum(text.count(sign) * cost for sign, cost in NS_PER_SIGN.items())
         self.spend(len(text) * NS_PER_CHARACTER + signs)
@@ -83,6 +90,8 @@ class _Balance:
 
     def open(self, kind: str, token: str, *, is_tag: bool) -> None:
         """Add an opening bracket or tag."""
+        if len(self.stack) > MAX_OPEN:
+            raise Damaged("corrupt_markup", f"over {MAX_OPEN:,} brackets and tags are open")
         self.stack.append(_Open(kind, len(self.parts)))
         self.parts.append(token)
         if is_tag:

@@ -33,7 +33,9 @@ def texts_of(folder: Path, *files: str, **options) -> tuple[list[str], Tally]:
     for split in discover(corpus, base=folder):
         for batch in read(split, corpus, tally):
             batch.validate(full=True)
-            found += [row["text"] or row["html"].decode() for row in batch.to_pylist()]
+            found += [
+                row["text"] or row["html"].decode(errors="replace") for row in batch.to_pylist()
+            ]
     assert tally.num_documents == len(found) + tally.quarantined.total()
     return found, tally
 
@@ -94,6 +96,18 @@ def test_a_wrong_length_costs_the_records_it_covers_not_the_file(tmp_path, chang
         assert tally.quarantined == {"corrupt_record": 1}
     else:
         assert tally.quarantined == {"truncated": 1}
+
+
+def test_random_bit_flips_in_a_warc_never_raise_and_cost_little(tmp_path):
+    texts = [noise(number) for number in range(30)]
+    data = b"".join(map(record, texts))
+    generator = random.Random(0)
+    for _ in range(300):
+        flipped = bytearray(data)
+        flipped[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
+        (tmp_path / "x.warc").write_bytes(flipped)
+        found, _ = texts_of(tmp_path, "x.warc")
+        assert len(set(found) & set(texts)) >= 27 or len(found) < 3
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ def test_shards_end_at_the_same_documents_however_they_were_measured(
     small = {"corpus.shard_mb": 1}
     run(small_corpus, tmp_path / "one", overrides=small)
     monkeypatch.setattr(documents, "BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(units, "BATCH_DOCUMENTS", 3)
     monkeypatch.setattr(units, "SHARD_BYTES", 3000)
     monkeypatch.setattr(units, "ROWS_A_BATCH", 2)
     monkeypatch.setattr(stages, "ROWS_A_BATCH", 2)

@@ -172,3 +172,20 @@ def test_a_response_that_is_no_http_is_quarantined(source):
     source.write("x.warc", record("response", b"garbage", Content_Type="application/http"))
     assert source.read("x.warc") == []
     assert source.tally.quarantined == {"bad_http": 1}
+
+
+def test_headers_may_end_in_plain_line_feeds(source):
+    data = [record("conversion", b"one", Content_Type="text/plain").replace(b"\r\n", b"\n")]
+    data += [response(PAGE).replace(b"\r\n\r\n<html>", b"\n\n<html>", 1)]
+    data[1] = data[1].replace(b"Length: %d" % (len(PAGE) + 44), b"Length: %d" % (len(PAGE) + 42))
+    source.write("x.warc", b"".join(data))
+    assert [row["text"] or row["html"] for row in source.read("x.warc")] == ["one", PAGE]
+
+
+def test_what_is_no_record_costs_the_records_after_it_nothing(source):
+    data = [response(PAGE), b"garbage\r\nmore\r\n\r\n", response(PAGE)]
+    data += [record("metadata", b"x").replace(b"Content-Length: 1", b"Content-Length: x")]
+    data += [response(PAGE), response(PAGE).replace(b"WARC/1.0", b"WARC 1.0"), response(PAGE)]
+    source.write("x.warc", b"".join(data))
+    assert [row["origin"] for row in source.read("x.warc")] == [f"x.warc#{n}" for n in (1, 3, 5, 7)]
+    assert source.tally.quarantined == {"corrupt_record": 3}
