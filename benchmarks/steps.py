@@ -1,8 +1,8 @@
 """Where the time of measuring goes: seconds and MB/s of each step, on one core.
 
-The steps are called as `units.measured_batch` calls them, batch by batch. Three floors beside them:
-what fastText's own C++ takes for the same strings (no Python around the loop that could be left
-out), the same for whole documents, and copying the bytes once.
+The steps are called as `units.measured_batch` calls them, batch by batch. Three things beside them:
+what fastText's own C++ takes for the text that `identify` shows its kernels (no Python around the
+loop that could be left out), the same for whole documents, and copying the bytes once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import common
+import fasttext
 import inputs
 import numpy as np
 import pyarrow as pa
 
-from pipelines import clean, extract, identify, pii, signatures, sources, store, units
+from pipelines import clean, extract, identify, pieces, pii, signatures, sources, store, units
 from pipelines.config import Config, Corpus, CorpusSettings
+from pipelines.language_model import _embedded_path
 from pipelines.measure import dominant_scripts, measure
 from pipelines.unicode import buffers
 
@@ -86,18 +88,24 @@ def one_pass(
     return dict(clock.seconds), texts
 
 
-def floors(texts: list[pa.LargeStringArray], model: Any) -> dict[str, tuple[float, int]]:
-    """Return seconds and bytes of the least that identification and any step at all can cost."""
+def strings(data: np.ndarray, offsets: np.ndarray) -> list[str]:
+    """Return texts as fastText's library takes them."""
+    places = itertools.pairwise(offsets.tolist())
+    return [data[start:end].tobytes().decode() + "\n" for start, end in places]
+
+
+def floors(texts: list[pa.LargeStringArray]) -> dict[str, tuple[float, int]]:
+    """Return seconds and bytes of what fastText's library and copying alone cost."""
     samples, lines, whole = [], [], []
     for text in texts:
         offsets, data = buffers(text)
-        content = memoryview(data)
-        for start, end in itertools.pairwise(offsets.tolist()):
-            samples.append(identify._sample(content, start, end, size=1_000) + "\n")
-            pieces = identify._line_pieces(content[start:end], count=8, size=100)
-            lines += [identify._one_line(piece) + "\n" for piece in pieces]
+        shown, ends = pieces.samples(offsets, data, size=1_000)
+        samples += strings(shown, ends)
+        least = identify.LEAST_LINE_BYTES
+        found_lines = pieces.line_pieces(offsets, data, count=8, size=100, least=least)
+        lines += strings(found_lines.data, found_lines.offsets)
         whole += [document.replace("\n", " ") + "\n" for document in text.to_pylist()]
-    predictor = model.predictor
+    predictor = fasttext.load_model(str(_embedded_path())).f
     found = {}
     start = time.perf_counter()
     for sample in samples:
@@ -140,7 +148,7 @@ def main() -> None:
         seconds, texts = one_pass(_corpus(found), found.folder, settings, model, folder)
         for name in STEPS:
             runs[name].append(seconds[name])
-        for name, (value, size) in floors(texts, model).items():
+        for name, (value, size) in floors(texts).items():
             floor_runs[name].append(value)
             floor_bytes[name] = size
 

@@ -1,7 +1,7 @@
 """Write docs/config.md and docs/commands.md from the models and the command line itself.
 
-    python docs/generate.py           write them
-    python docs/generate.py --check   exit 1 if they are not as they would be written
+python docs/generate.py           write them
+python docs/generate.py --check   exit 1 if they are not as they would be written
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ sys.path.insert(0, str(HERE.parent))
 
 def config_reference() -> str:
     """Return every section of corpora.yaml with its keys, types, defaults and meaning."""
-    from pipelines import config
+    from pipelines import config, config_errors
 
     lines = [
         "# corpora.yaml",
@@ -29,7 +29,7 @@ def config_reference() -> str:
         lines += ["", f"## {at}", "", model.__doc__.strip(), ""]
         lines += ["| key | type | default | |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
-            inner = config._section_of(field.annotation)
+            inner = config_errors.section_of(field.annotation)
             path = name if at.startswith("(") else f"{at}.{name}"
             if inner is not None:
                 many = "tuple" in str(field.annotation)
@@ -70,7 +70,9 @@ def command_reference() -> str:
 
     def walk(command: Any, path: list[str]) -> None:
         result = runner.invoke(koine.app, [*path, "--help"], prog_name="koine", terminal_width=96)
-        lines.extend([f"## {' '.join(['koine', *path])}", "", "```", result.stdout.rstrip(), "```", ""])
+        lines.extend(
+            [f"## {' '.join(['koine', *path])}", "", "```", result.stdout.rstrip(), "```", ""]
+        )
         for name, inner in sorted(getattr(command, "commands", {}).items()):
             walk(inner, [*path, name])
 

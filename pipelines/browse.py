@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import judge, stages, store
-from .build import CORPUS, REMOVED
+from . import dedupe, judge, stages, store
 from .errors import ConfigError, DataError
+from .parts import CORPUS, REMOVED
 
 
 def _tables(out: str, kind: str, label: str | None) -> Iterator[pa.Table]:
@@ -20,9 +20,9 @@ def _tables(out: str, kind: str, label: str | None) -> Iterator[pa.Table]:
     manifest = store.read_manifest(folder, artefact=kind)
     known = manifest["counts"]["labels"]
     if label is not None and label not in known:
-        from .config import _did_you_mean
+        from .config_errors import did_you_mean
 
-        hint = _did_you_mean(label, list(known))
+        hint = did_you_mean(label, list(known))
         raise ConfigError(f"--label {label}: the corpus has no such label.\n  {hint}")
     for written in store.listed(manifest):
         if written.name.endswith(".arrow") and label in (None, written.name.partition("/")[0]):
@@ -101,7 +101,7 @@ def why(out: str, identity: str) -> dict[str, Any]:
     }
     if "reason" in row:
         story |= {"reason": row["reason"], "detail": row["detail"]}
-        if row["reason"] in stages.dedupe.REASONS:
+        if row["reason"] in dedupe.REASONS:
             story["kept_instead"] = row["detail"].removeprefix("kept ")
     else:
         story["num_copies"] = row["num_copies"]

@@ -14,7 +14,7 @@ quarantined, or the run fails; a killed run, started again, keeps every finished
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +22,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from . import dedupe, judge, stages, store, units, verdict
+from . import dedupe, jit, judge, stages, store, units, verdict
 from .errors import DataError
+from .parts import CORPUS, REMOVED, grouped_parts, parts_of
 from .progress import Display
 from .units import MEASURED, Unit
 
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from .config import Config
     from .engines import Engine
 
-CORPUS, REMOVED = "corpus", "removed"
-PUBLISH_BYTES = 16 << 20  # of text in a unit of small shards
 JUDGE_VERSION = 1
 """Raise it when judging, deduplication or publishing change what they give."""
 
@@ -125,6 +122,8 @@ class Build:
             for path in progress.iterdir() if progress.is_dir() else ():
                 path.unlink()
             progress.mkdir(parents=True, exist_ok=True)
+        if self.kept_units < len(planned) and not jit.is_compiled():
+            self.display.note("compiling koine's kernels first, once for this version: about 20 s")
         with self.display.stage("measure", total_bytes=num_bytes, folder=progress):
             self.engine.run(
                 "measure",
@@ -235,52 +234,9 @@ class Build:
                 by_url.add(url_edges)
             return verdict.write(self, judged, by_text.roots(), by_url.roots())
 
-    def parts(self, verdicts: store.Folder) -> list[dict[str, Any]]:
-        """Cut the kept and the removed documents of each label into published shards.
-
-        Where a shard ends depends on the documents alone, not on how they lie in measured shards.
-        """
-        limit = self.settings.shard_mb * 1_000_000
-        found: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-        sizes: Counter[tuple[str, str]] = Counter()
-        for shard in self.shards:
-            kept = stages.read_verdicts(verdicts, shard.name).column("reason").to_numpy() < 0
-            batches = stages.read_measured(self.work.url, shard.name)
-            lengths = np.concatenate(
-                [pc.binary_length(b.column("text")).to_numpy(zero_copy_only=False) for b in batches]
-            ).astype(np.int64)
-            start = 0
-            for label, (first_batch, _, rows, _) in shard.labels.items():
-                end = start + rows
-                for kind, chosen in ((CORPUS, kept), (REMOVED, ~kept)):
-                    key = (kind, label)
-                    own = np.where(chosen[start:end], lengths[start:end], 0)
-                    for low, high, size in _pieces(own, sizes[key], limit):
-                        if not chosen[start + low : start + high].any():
-                            continue
-                        parts = found[key]
-                        if not parts or sizes[key] >= limit:
-                            sizes[key] = 0
-                            parts.append(
-                                {
-                                    "name": f"{kind}/{label}/part-{len(parts):05d}.arrow",
-                                    "kind": kind,
-                                    "label": label,
-                                    "ranges": [],
-                                    "num_bytes": 0,
-                                }
-                            )
-                        parts[-1]["ranges"].append(
-                            [shard.name, first_batch, start, start + low, start + high]
-                        )
-                        parts[-1]["num_bytes"] += size
-                        sizes[key] += size
-                start = end
-        return [part for _, parts in sorted(found.items()) for part in parts]
-
     def publish(self, verdicts: store.Folder, judged: store.Folder) -> list[dict[str, Any]]:
         """Write the published shards; return their journal entries with their parts."""
-        parts = self.parts(verdicts)
+        parts = parts_of(self, verdicts)
         journal = self.work / f"published-{self.key}"
         for kind in (CORPUS, REMOVED):
             folder = self.folder / kind
@@ -291,7 +247,7 @@ class Build:
             for name in folder.names():
                 if name not in wanted:
                     folder.remove(name)
-        grouped = list(_publish_units(parts))
+        grouped = list(grouped_parts(parts))
         with self.display.stage("publish", total_bytes=None, folder=None):
             self.engine.run(
                 "publish",
@@ -309,36 +265,6 @@ class Build:
             for part, entry in zip(unit["parts"], entries, strict=True):
                 written.append({**part, "entry": entry})
         return written
-
-
-def _publish_units(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Put small parts together, in their order, to units worth a journal entry."""
-    group: list[dict[str, Any]] = []
-    number = num_bytes = 0
-    for index, part in enumerate(parts):
-        group.append(part)
-        num_bytes += part["num_bytes"]
-        if num_bytes >= PUBLISH_BYTES or index == len(parts) - 1:
-            yield {"name": f"{number:06d}", "parts": group, "num_bytes": num_bytes}
-            group, num_bytes, number = [], 0, number + 1
-
-
-def _pieces(
-    sizes: npt.NDArray[np.int64], before: int, limit: int
-) -> Iterator[tuple[int, int, int]]:
-    """Cut a run of documents where a shard of `limit` bytes, `before` of them used, is full.
-
-    Yields (first, end, bytes); the document that crosses the limit still belongs to its shard.
-    """
-    if before >= limit:
-        before = 0
-    ends = np.cumsum(sizes)
-    start = 0
-    while start < len(sizes):
-        base = int(ends[start - 1]) if start else 0
-        end = min(int(np.searchsorted(ends, base + limit - before)) + 1, len(sizes))
-        yield start, end, int(ends[end - 1]) - base
-        start, before = end, 0
 
 
 def build(

@@ -6,7 +6,6 @@ Other packages own the models of their own sections; koine.py composes the file.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -23,7 +22,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from . import strict_yaml
-from .strict_yaml import Keys, Problem, ProblemsError
+from .config_errors import did_you_mean, problem_of
+from .strict_yaml import Problem, ProblemsError
 
 Format = Literal["jsonl", "parquet", "arrow", "text", "html", "warc", "wet", "mediawiki"]
 
@@ -109,9 +109,9 @@ class Corpus(Section):
     """Declared labels are checked where the model knows the language, believed, or not used."""
     license: str = Field(min_length=1)
     """SPDX identifier of the corpus (`CC-BY-4.0`), or `unknown`."""
-    max_record_mb: float = Field(64, gt=0)
+    max_record_mb: float = Field(default=64, gt=0)
     """A single record above this many megabytes is quarantined."""
-    max_expansion: float = Field(200, gt=1)
+    max_expansion: float = Field(default=200, gt=1)
     """A compressed file that grows by more than this factor is taken for a bomb."""
 
     @model_validator(mode="after")
@@ -146,11 +146,11 @@ class Identify(Section):
 
     model: str = "lid.176"
     """`lid.176`, which is embedded, or the path of any fastText model (GlotLID, OpenLID, ...)."""
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """The model file's SHA-256; required for a path, checked before the model is loaded."""
-    document_bytes: int = Field(1000, ge=200)
+    document_bytes: int = Field(default=1000, ge=200)
     """How much of a document, taken from its start, middle and end, the model reads."""
-    num_lines: int = Field(8, ge=0)
+    num_lines: int = Field(default=8, ge=0)
     """How many of its lines vote."""
 
     @model_validator(mode="after")
@@ -259,15 +259,15 @@ class Dedupe(Section):
     """One document for each text."""
     near: bool = True
     """One document for each group of near-duplicates (MinHash-LSH)."""
-    bands: int = Field(14, ge=1, le=64)
+    bands: int = Field(default=14, ge=1, le=64)
     """Bands of the LSH; two documents with similarity s meet with 1 - (1 - s^rows)^bands."""
-    rows: int = Field(8, ge=1, le=32)
+    rows: int = Field(default=8, ge=1, le=32)
     """Hashes in a band."""
-    shingle_words: int = Field(5, ge=1, le=20)
+    shingle_words: int = Field(default=5, ge=1, le=20)
     """Words in a shingle, where the script has spaces."""
-    shingle_graphemes: int = Field(7, ge=1, le=40)
+    shingle_graphemes: int = Field(default=7, ge=1, le=40)
     """Graphemes in a shingle, where it has none."""
-    memory_mb: int = Field(256, ge=16)
+    memory_mb: int = Field(default=256, ge=16)
     """What the join of one partition may hold; more documents make more partitions."""
 
 
@@ -286,7 +286,7 @@ class CorpusSettings(Section):
     """Limits for single languages, over `rules`."""
     dedupe: Dedupe = Dedupe()
     """Duplicates."""
-    shard_mb: int = Field(256, ge=1)
+    shard_mb: int = Field(default=256, ge=1)
     """Size of a published shard, in megabytes of text."""
     on_error: Literal["quarantine", "fail"] = "quarantine"
     """What an unreadable record does: it is set aside and counted, or it ends the run."""
@@ -303,7 +303,7 @@ class CorpusSettings(Section):
                         {
                             "label": label,
                             "name": repr(name),
-                            "remedy": _did_you_mean(name, list(Rules.model_fields)),
+                            "remedy": did_you_mean(name, list(Rules.model_fields)),
                         },
                     )
         return value
@@ -367,7 +367,7 @@ def validate(
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(model, document, detail) for detail in error.errors()]
+        problems = [problem_of(model, document, detail) for detail in error.errors()]
         raise ProblemsError(path, problems) from None
 
 
@@ -378,71 +378,3 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:  # noqa: 
             inner = values[key] = {}
         values = inner
     values[keys[-1]] = value
-
-
-def _problem(model: type[Section], document: strict_yaml.Document, detail: Any) -> Problem:  # noqa: ANN401
-    at: Keys = tuple(key for key in detail["loc"] if (key != "[key]"))
-    kind, context = detail["type"], detail.get("ctx", {})
-    where, fact, remedy = at, str(detail["msg"]), str(context.get("remedy", ""))
-    table = document.nodes
-    if kind == "extra_forbidden":
-        table = document.keys
-        fact = "there is no such key."
-        remedy = _did_you_mean(str(at[-1]), _fields_at(model, at[:-1]))
-    elif kind == "missing":
-        fact, remedy = f"the key `{at[-1]}` is missing.", f"Add `{at[-1]}:`."
-        where = at[:-1]
-    elif kind == "literal_error":
-        fact = f"{detail['input']!r} is not one of {context['expected']}."
-        remedy = _did_you_mean(str(detail["input"]), str(context["expected"]).split("'")[1::2])
-    elif kind == "string_pattern_mismatch" and at[-1] == "name":
-        fact = f"{detail['input']!r} is not a name."
-        remedy = "Use lower-case letters a-z, digits, `-` and `_`."
-    elif "remedy" not in context:
-        fact = f"{_plain(detail['msg'])} (found {_short(detail['input'])})."
-    line, column = (1, 1)
-    for length in range(len(where), -1, -1):
-        if where[:length] in table:
-            line, column = table[where[:length]]
-            break
-    return Problem(line, column, strict_yaml.dotted(at), fact, remedy)
-
-
-def _plain(message: str) -> str:
-    return message[:1].lower() + message[1:].rstrip(".")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    hint = f"Did you mean `{close[0]}`? " if close else ""
-    return hint + ("Known: " + ", ".join(known) + "." if known and len(known) <= 24 else "")
-
-
-def _fields_at(model: type[BaseModel], at: Keys) -> list[str]:
-    """Return the field names of the section at a position of the values."""
-    current: Any = model
-    for key in at:
-        if isinstance(key, int):
-            continue
-        field = current.model_fields.get(key)
-        if field is None:
-            return []
-        current = _section_of(field.annotation)
-        if current is None:
-            return []
-    return list(current.model_fields)
-
-
-def _section_of(annotation: Any) -> Any:  # noqa: ANN401
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _section_of(argument)
-        if found is not None:
-            return found
-    return None

@@ -132,7 +132,8 @@ def join(slices: Iterable[bytes]) -> npt.NDArray[np.uint64]:
     same = hashes[1:] == hashes[:-1]
     # A chain through each run of equal hashes joins it as well as a star would.
     edges = np.stack([documents[:-1][same], documents[1:][same]], axis=1)
-    return edges[edges[:, 0] != edges[:, 1]]
+    apart: npt.NDArray[np.uint64] = edges[edges[:, 0] != edges[:, 1]]
+    return apart
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc]

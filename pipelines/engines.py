@@ -64,9 +64,9 @@ def graph(pipeline: beam.Pipeline, phase: str, units: Sequence[Unit], context: C
 
     (
         pipeline
-        | "Units" >> beam.Create(list(units), reshuffle=False)
-        | "Spread" >> beam.Reshuffle()
-        | phase.capitalize() >> beam.ParDo(Work(phase, dict(context)))
+        | "Units" >> beam.Create(list(units), reshuffle=False)  # type: ignore[no-untyped-call]
+        | "Spread" >> beam.Reshuffle()  # type: ignore[no-untyped-call]
+        | phase.capitalize() >> beam.ParDo(Work(phase, dict(context)))  # type: ignore[no-untyped-call]
     )
 
 
@@ -77,7 +77,7 @@ def run_in_memory(
     with quiet_import():
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
-        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+        from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
     pipeline = beam.Pipeline(
         runner=FnApiRunner(bundle_repeat=bundle_repeat), options=PipelineOptions([])

@@ -38,7 +38,6 @@ from .unicode import Integer
 
 MAX_UNPACKED_BYTES = 256_000_000
 ROOM_FOR_ROWS = 4096 + 2 * MAX_NGRAM  # gathered before they are summed
-WIDTH = 16  # columns summed at once
 WORD_NGRAM_FACTOR = np.uint64(116049371)
 LESS, GREATER = ord("<"), ord(">")  # stand before and after a word when its n-grams are taken
 # numba's 64-bit arithmetic stays in uint64 only among uint64.
@@ -80,17 +79,20 @@ def input_layer(model: ModelFile) -> Input:
     table = word_table(dictionary)
     end_entry = int(find(table, END, 0, len(END), hash_of(END)))
     has_ngrams = model.longest_ngram > 0 or model.word_ngrams > 1
-    kept, bits, bucket_rows = ALL if has_ngrams else NONE, np.zeros((1, 2), np.uint32), None
+    kept = ALL if has_ngrams else NONE
+    bits, bucket_rows = np.zeros((0, 2), np.uint32), np.zeros(0, np.int32)
     if has_ngrams and model.pruned is not None:
         kept = PRUNED if len(model.pruned) else NONE
-        bits, bucket_rows = _index_of_kept(model.pruned, model.num_buckets)
+        if kept == PRUNED:
+            bits, bucket_rows = _index_of_kept(model.pruned, model.num_buckets)
     codes, norm_codes = np.zeros((0, 1), np.uint8), np.zeros(0, np.uint8)
     centroids, norms, width = np.zeros(0, np.float32), np.zeros(0, np.float32), 1
     if not isinstance(matrix, Quantised):
         dense = matrix
     elif 4 * matrix.shape[0] * matrix.shape[1] < MAX_UNPACKED_BYTES:
         dense = matrix.directions()
-        dense *= matrix.row_norms()[:, None]
+        with np.errstate(all="ignore"):  # what is no number shows in the scores
+            dense *= matrix.row_norms()[:, None]
     else:
         dense = np.zeros((0, matrix.shape[1]), np.float32)
         codes, centroids, width = matrix.codes, matrix.centroids, matrix.width
@@ -112,7 +114,7 @@ def input_layer(model: ModelFile) -> Input:
         np.uint64(max(model.num_buckets, 1)),
         np.uint64(((1 << 64) - 1) // max(model.num_buckets, 1) + 1 & ((1 << 64) - 1)),
         bits,
-        np.zeros(0, np.int32) if bucket_rows is None else bucket_rows,
+        bucket_rows,
         dense,
         codes,
         centroids,
@@ -310,17 +312,27 @@ def _flush(
 def _add_dense(
     dense: NDArray[np.float32], rows: NDArray[np.int64], size: Integer, vector: NDArray[np.float32]
 ) -> None:
-    dim = vector.shape[0]
-    for i in range(size):
-        row = rows[i]
-        first = 0
-        while first + WIDTH <= dim:  # a fixed number of columns is compiled to a few instructions
-            for j in range(WIDTH):
-                vector[first + j] += dense[row, first + j]
-            first += WIDTH
-        while first < dim:
-            vector[first] += dense[row, first]
-            first += 1
+    i = 0
+    # Eight rows at once, as arrays of their own, compile to vectors without reloading the sums and
+    # are fetched together: 4 to 9 times as fast as row by row. The order is fastText's.
+    while i + 8 <= size:
+        a, b, c, d = dense[rows[i]], dense[rows[i + 1]], dense[rows[i + 2]], dense[rows[i + 3]]
+        e, f, g, h = dense[rows[i + 4]], dense[rows[i + 5]], dense[rows[i + 6]], dense[rows[i + 7]]
+        for j in range(vector.shape[0]):
+            total = vector[j] + a[j]
+            total = total + b[j]
+            total = total + c[j]
+            total = total + d[j]
+            total = total + e[j]
+            total = total + f[j]
+            total = total + g[j]
+            vector[j] = total + h[j]
+        i += 8
+    while i < size:
+        a = dense[rows[i]]
+        for j in range(vector.shape[0]):
+            vector[j] += a[j]
+        i += 1
 
 
 @kernel

@@ -115,26 +115,35 @@ def score_labels(
     for first in range(0, num_labels, TILE):
         last = min(first + TILE, num_labels)
         for text in range(count):
-            vector, row = vectors[text], scores[text]
-            for label in range(first, last):
-                row[label] = np.float32(0.0)
+            x, tile = vectors[text], scores[text, first:last]
+            tile[:] = np.float32(0.0)
             j = 0
-            while j + 4 <= dim:
-                a, b, c, d = vector[j], vector[j + 1], vector[j + 2], vector[j + 3]
-                for label in range(first, last):
-                    # One addition after the other, in fastText's order.
-                    total = row[label] + a * weights[j, label]
-                    total = total + b * weights[j + 1, label]
-                    total = total + c * weights[j + 2, label]
-                    row[label] = total + d * weights[j + 3, label]
-                j += 4
+            # Eight rows at once, as arrays of their own, compile to vectors without reloading the
+            # sums; one addition after the other is fastText's order.
+            while j + 8 <= dim:
+                a, b = weights[j, first:last], weights[j + 1, first:last]
+                c, d = weights[j + 2, first:last], weights[j + 3, first:last]
+                e, f = weights[j + 4, first:last], weights[j + 5, first:last]
+                g, h = weights[j + 6, first:last], weights[j + 7, first:last]
+                xa, xb, xc, xd, xe, xf = x[j], x[j + 1], x[j + 2], x[j + 3], x[j + 4], x[j + 5]
+                xg, xh = x[j + 6], x[j + 7]
+                for i in range(last - first):
+                    total = tile[i] + xa * a[i]
+                    total = total + xb * b[i]
+                    total = total + xc * c[i]
+                    total = total + xd * d[i]
+                    total = total + xe * e[i]
+                    total = total + xf * f[i]
+                    total = total + xg * g[i]
+                    tile[i] = total + xh * h[i]
+                j += 8
             while j < dim:
-                a = vector[j]
-                for label in range(first, last):
-                    row[label] += a * weights[j, label]
+                a, xa = weights[j, first:last], x[j]
+                for i in range(last - first):
+                    tile[i] += xa * a[i]
                 j += 1
-            for label in range(first, last):
-                row[label] *= output.scale[label]
+            for i in range(last - first):
+                tile[i] *= output.scale[first + i]
 
 
 @kernel

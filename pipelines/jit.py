@@ -65,6 +65,12 @@ def cache_folder() -> Path | None:
     return None
 
 
+def is_compiled() -> bool:
+    """Tell whether this version's kernels were compiled before."""
+    folder = cache_folder()
+    return folder is not None and any(folder.rglob("*.nbc"))
+
+
 def sources_digest(package: Path = PACKAGE) -> str:
     """Return 16 hexadecimal digits that change with any kernel source in the folder `package`."""
     digest = hashlib.sha256()

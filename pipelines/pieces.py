@@ -46,7 +46,8 @@ def samples(
     Returns:
         (bytes,) and (n + 1,) offsets.
     """
-    room = np.minimum(np.diff(offsets), size + 2).sum(dtype=np.int64)
+    lengths = np.diff(offsets)
+    room = np.where(lengths <= size, lengths, 3 * (size // 3) + 2).sum(dtype=np.int64)
     out, out_offsets = np.empty(int(room), np.uint8), np.zeros(len(offsets), np.int64)
     _copy_samples(offsets, data, size, out, out_offsets)
     return out[: out_offsets[-1]], out_offsets
@@ -74,9 +75,7 @@ def line_pieces(
     places = np.zeros(room + 1, np.int64), np.empty(room, np.int64), np.empty(room, np.int64)
     found = _copy_lines(offsets, data, count, size, least, out, *places)
     ends, documents, num_bytes = places
-    return Pieces(
-        out[: ends[found]], ends[: found + 1], documents[:found], num_bytes[:found]
-    )  # fmt: skip
+    return Pieces(out[: ends[found]], ends[: found + 1], documents[:found], num_bytes[:found])
 
 
 @kernel

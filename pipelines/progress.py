@@ -70,6 +70,11 @@ class Display:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
 
+    def note(self, text: str) -> None:
+        """Say something that explains a wait."""
+        if not self._quiet:
+            sys.stderr.write(text + "\n")
+
     @contextlib.contextmanager
     def stage(
         self, title: str, *, total_bytes: int | None, folder: Path | None

@@ -22,15 +22,16 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
-from .errors import DataError, EnvironmentProblem
+from .disk import HashedFile, explained, sync
+from .disk import locked as locked
+from .errors import DataError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -80,38 +81,6 @@ def fingerprint(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-class _Hashed:
-    """A binary file that hashes and counts what is written to it."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.hash = hashlib.sha256()
-        self.num_bytes = 0
-        self.closed = False
-
-    def write(self, data: Any) -> int:  # noqa: ANN401
-        view = memoryview(data)
-        self.hash.update(view)
-        self.num_bytes += view.nbytes
-        self._file.write(view)
-        return view.nbytes
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self.closed = True
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False
-
-
 class Folder:
     """A folder of artefacts: a local path, or any fsspec URL."""
 
@@ -144,10 +113,10 @@ class Folder:
             EnvironmentProblem: it can't be.
         """
         if not self.is_local:
-            with _explained(self.url):
+            with explained(self.url):
                 self._fs.makedirs(self._base, exist_ok=True)
             return
-        with _explained(self.url):
+        with explained(self.url):
             try:
                 self.root.mkdir(parents=True, exist_ok=True)
             except FileNotFoundError as error:  # in a file system that has no new folders: /proc
@@ -157,7 +126,7 @@ class Folder:
             probe.unlink()
 
     @contextlib.contextmanager
-    def writing(self, name: str, *, committed: list[Written] | None = None) -> Iterator[_Hashed]:
+    def writing(self, name: str, *, committed: list[Written] | None = None) -> Iterator[HashedFile]:
         """Open a file for writing; it appears under its name, whole, when the block ends.
 
         Args:
@@ -167,13 +136,13 @@ class Folder:
         target = self.root / name if self.is_local else Path(name)
         place = target.parent if self.is_local else Path(tempfile.gettempdir())
         temporary = place / f"{TEMPORARY}{os.getpid()}-{next(_attempts)}-{target.name}"
-        with _explained(self.path(name)):
+        with explained(self.path(name)):
             if self.is_local:
                 place.mkdir(parents=True, exist_ok=True)
             point()
             try:
                 with temporary.open("wb") as file:
-                    hashed = _Hashed(file)
+                    hashed = HashedFile(file)
                     yield hashed
                     point()
                     file.flush()
@@ -182,7 +151,7 @@ class Folder:
                 if self.is_local:
                     temporary.replace(target)
                     point()
-                    _sync(place)
+                    sync(place)
                 else:
                     self._fs.makedirs(self._key(name).rpartition("/")[0], exist_ok=True)
                     self._fs.put_file(str(temporary), self._key(name))
@@ -370,70 +339,5 @@ def verify(folder: Folder, *, artefact: str) -> list[str]:
     return wrong
 
 
-@contextlib.contextmanager
-def locked(folder: Folder) -> Iterator[None]:
-    """Hold a folder for one run. The lock dies with the process, however it dies.
-
-    Raises:
-        EnvironmentProblem: another run holds it.
-    """
-    if not folder.is_local:
-        yield  # an object store has no locks; attempts are atomic, so two runs only waste work
-        return
-    import fcntl
-
-    path = folder.root / ".lock"
-    with _explained(str(path)):
-        file = path.open("a+")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise EnvironmentProblem(
-                f"{folder.url}: another build is running here ({holder}).\n"
-                "  Wait for it, or build into another folder with --out."
-            ) from None
-        file.truncate(0)
-        now = time.strftime("%Y-%m-%d %H:%M:%S")
-        file.write(f"pid {os.getpid()} since {now}\n")
-        file.flush()
-        yield
-
-
-_REFUSED = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
-    *(errno.ENAMETOOLONG, errno.EIO, errno.ELOOP),
-}
-
-
-@contextlib.contextmanager
-def _explained(path: str) -> Iterator[None]:
-    """Turn the machine's refusals into one clear error each."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise EnvironmentProblem(
-                f"{path}: the disk is full.\n  Free space or choose another --out, and run the same"
-                " command again: what is finished is kept."
-            ) from error
-        if error.errno in _REFUSED:
-            raise EnvironmentProblem(
-                f"{path}: cannot be written ({error.strerror}).\n"
-                "  Choose a folder you can write with --out."
-            ) from error
-        raise
-
-
 def _plain(written: Written) -> dict[str, Any]:
     return {key: value for key, value in asdict(written).items() if value is not None}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

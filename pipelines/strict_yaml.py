@@ -180,13 +180,15 @@ def _refuse(text: str, path: str) -> None:
     refused = "Write the value out; anchors, aliases and tags are refused."
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         mark = event.start_mark
+        assert mark is not None
+        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
         line, column = mark.line + 1, mark.column + 1
         if isinstance(event, yaml.AliasEvent):
-            problems.append(Problem(line, column, "", f"alias *{event.anchor}.", refused))
-        elif getattr(event, "anchor", None):
-            problems.append(Problem(line, column, "", f"anchor &{event.anchor}.", refused))
-        elif getattr(event, "tag", None):
-            problems.append(Problem(line, column, "", f"tag {event.tag}.", refused))
+            problems.append(Problem(line, column, "", f"alias *{anchor}.", refused))
+        elif anchor:
+            problems.append(Problem(line, column, "", f"anchor &{anchor}.", refused))
+        elif tag:
+            problems.append(Problem(line, column, "", f"tag {tag}.", refused))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):

@@ -18,11 +18,11 @@ import numpy as np
 
 from . import card, judge, records, report, stages, store
 from .errors import DataError
+from .parts import CORPUS, REMOVED
 
 if TYPE_CHECKING:
     from .build import Build, Built
 
-CORPUS, REMOVED = "corpus", "removed"
 REPORT_JSON, REPORT_HTML, RUN_JSON = "report.json", "report.html", "run.json"
 REPORT_BINS = 64
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import judge, stages, store, units
-from .build import CORPUS, Build
+from .build import Build
 from .errors import DataError
+from .parts import CORPUS
 from .progress import Display
 
 if TYPE_CHECKING:

@@ -16,8 +16,10 @@ from tests_support import ROOT, hashes, koine
 
 def start(config: Path, out: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "koine.py"), "corpus", "build", str(config), "--out", str(out)]
-        + ["--quiet", "--workers", "2", *more],
+        [
+            *(sys.executable, str(ROOT / "koine.py"), "corpus", "build", str(config)),
+            *("--out", str(out), "--quiet", "--workers", "2", *more),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -96,8 +98,10 @@ def test_workers_do_not_outlive_their_parent(small_corpus, tmp_path):
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_one_line_and_a_resumable_folder(number, code, small_corpus, tmp_path):
     run = subprocess.Popen(
-        [sys.executable, str(ROOT / "koine.py"), "corpus", "build", str(small_corpus)]
-        + ["--out", str(tmp_path), "--workers", "2"],
+        [
+            *(sys.executable, str(ROOT / "koine.py"), "corpus", "build", str(small_corpus)),
+            *("--out", str(tmp_path), "--workers", "2"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines import config, strict_yaml
+from pipelines import config, config_errors, strict_yaml
 from pipelines.errors import ConfigError
 
 GOOD = """\
@@ -164,7 +164,7 @@ def test_every_field_has_a_doc_line():
     def walk(model):
         for name, field in model.model_fields.items():
             yield f"{model.__name__}.{name}", field.description
-            inner = config._section_of(field.annotation)
+            inner = config_errors.section_of(field.annotation)
             if inner is not None:
                 yield from walk(inner)
 

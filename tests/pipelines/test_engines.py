@@ -56,7 +56,9 @@ def external_job_service() -> Iterator[tuple[int, int]]:
         [f"{module}.portability.local_job_service_main", "--port", str(job_port)],
         [f"{module}.worker.worker_pool_main", "--service_port", str(pool_port)],
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # The pool starts its workers as `python`, whichever that is.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path}
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", *command],
