@@ -128,7 +128,8 @@ def join(slices: Iterable[bytes]) -> npt.NDArray[np.uint64]:
     hashes = np.ascontiguousarray(keys["hash"])
     # Not stable: which document of a run comes first changes the edges, but not the groups.
     order = np.argsort(hashes)
-    hashes, documents = hashes[order], keys["document"][order]
+    hashes = hashes[order]  # one after the other: 40 bytes a key at most, not 48
+    documents = keys["document"][order]
     same = hashes[1:] == hashes[:-1]
     # A chain through each run of equal hashes joins it as well as a star would.
     edges = np.stack([documents[:-1][same], documents[1:][same]], axis=1)

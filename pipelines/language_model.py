@@ -9,7 +9,8 @@ dictionary, for "does the model know this language" to be exact.
     a path      any supervised fastText model (.bin, .ftz) with its SHA-256, such as GlotLID or
                 OpenLID, whose labels are language and script already
 
-Models predict by `fasttext_kernel`, five times as fast as fastText's own library and equal to it.
+Models predict by `fasttext_kernel`, 4 to 7 times as fast as fastText's own library, with equal
+results.
 That library is the fallback: it is asked where the reader says that it doesn't support what a
 model has (`UnsupportedModel`: another version of the format, n-grams of more than 255 characters,
 2^28 pruned buckets), and where `library=True` asks for it.
