@@ -130,6 +130,7 @@ def join(slices: Iterable[bytes]) -> npt.NDArray[np.uint64]:
     order = np.argsort(hashes)
     hashes = hashes[order]  # one after the other: 40 bytes a key at most, not 48
     documents = keys["document"][order]
+    del keys, order
     same = hashes[1:] == hashes[:-1]
     # A chain through each run of equal hashes joins it as well as a star would.
     edges = np.stack([documents[:-1][same], documents[1:][same]], axis=1)

@@ -16,9 +16,10 @@ Definitions, where a name does not say it all:
   tokens; in scripts without spaces their number is estimated as clusters divided by
   `scripts.GRAPHEMES_PER_WORD` for the ratios per word, and word n-grams are of that many clusters.
   A ratio per word of a document without words is per one word.
-* a line ends at U+000A and has a letter, a mark or a digit (rulers and separators do not count); its
-  text goes from the first to the last visible character. `newline_ratio` is lines per word, whatever
-  blank lines part them. The '#' that a line starts with are a heading's, not counted. A paragraph is a run of lines without a blank one between them.
+* a line ends at U+000A and has a letter, a mark or a digit: rulers and separators do not count. Its
+  text goes from the first to the last visible character. A paragraph is a run of such lines.
+  `newline_ratio` is lines per word, however many blank lines part them. The '#' that a line starts
+  with are a heading's, not counted.
 * content: clusters weighted by `scripts.DENSITY`; white space inside a line counts as one Latin
   letter, however long, at its ends as nothing. A line is short below 30.
 * a line's end is terminal after Sentence_Terminal or `scripts.EXTRA_TERMINALS`, closing quotes and

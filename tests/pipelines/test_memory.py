@@ -11,7 +11,7 @@ import pytest
 
 from pipelines import dedupe
 from pipelines.config import Dedupe
-from tests_support import ROOT, koine
+from tests_support import ROOT
 
 BANDS = 14
 MEGABYTE = 1 << 20
@@ -58,13 +58,13 @@ def test_a_partition_is_joined_within_the_memory_that_is_set():
 def test_the_groups_take_eight_bytes_per_document_and_those_of_the_edges():
     num_documents = 500_000
     edges = np.stack([np.arange(0, 1000, 2), np.arange(1, 1000, 2)], axis=1).astype(np.uint64)
-    dedupe.Groups(10).add(edges[:2])  # compiles
 
-    def work() -> None:
+    def work(num_documents: int = num_documents) -> None:
         groups = dedupe.Groups(num_documents)
         groups.add(edges)
         groups.roots()
 
+    work(1000)  # compiles
     assert peak_bytes(work) <= 8 * num_documents + 100_000
 
 
@@ -82,7 +82,8 @@ for unit in units.plan(loaded, base=path.parent):
          "splits": [split.to_json() for split in unit.splits], "num_bytes": unit.num_bytes},
         {"config": loaded.model_dump(mode="json"), "work": out},
     )
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(peak if sys.platform == "darwin" else peak * 1024)
 """
 
 
@@ -97,7 +98,6 @@ def test_measuring_a_whole_unit_stays_below_one_and_a_half_gigabytes(tmp_path, t
             number += 1
     config = tmp_path / "corpora.yaml"
     config.write_text("corpora:\n  - {name: big, files: input.jsonl, license: CC0-1.0}\n")
-    assert koine("corpus", "plan", config, "--out", tmp_path / "out").returncode == 0
     run = subprocess.run(
         [sys.executable, "-c", MEASURE, str(config), str(tmp_path / "work")],
         cwd=ROOT,
