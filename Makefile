@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/koine corpus build corpora.yaml --out build/demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -347,7 +347,15 @@ def load(path: Path, *, overrides: Mapping[str, Any] | None = None) -> Config:
         ConfigError: with every problem of the file, each with line and column.
     """
     document = strict_yaml.load(path)
-    return validate(Config, document, path=str(path), overrides=overrides or {})
+    config = validate(Config, document, path=str(path), overrides=overrides or {})
+    model = config.corpus.identify.model
+    if model == "lid.176" or Path(model).is_absolute():
+        return config
+    # Like the files of the corpora, a model's path starts at the folder of the configuration.
+    found = str((path.absolute().parent / model).resolve())
+    identify = config.corpus.identify.model_copy(update={"model": found})
+    corpus = config.corpus.model_copy(update={"identify": identify})
+    return config.model_copy(update={"corpus": corpus})
 
 
 def validate(

@@ -81,8 +81,9 @@ def commit(run: Build, parts: list[dict[str, Any]]) -> Built:
 
 
 def _settings(run: Build) -> dict[str, Any]:
-    """Return the settings without what differs between machines: where a model file lies."""
+    """Return the settings without what is the machine's: memory, and where a model file lies."""
     settings = run.settings.model_dump(mode="json")
+    del settings["dedupe"]["memory_mb"]
     settings["identify"]["model"] = settings["identify"]["model"].rpartition("/")[2]
     return settings
 

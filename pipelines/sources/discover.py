@@ -88,12 +88,24 @@ def discover(corpus: Corpus, *, base: Path, split_bytes: int = 64 << 20) -> list
         if not found:
             raise DataError(_nothing(corpus, pattern, base))
         for match in found:
+            _check_name(match, corpus)
             matches.setdefault(match.url, match)
     splits: list[Split] = []
     for name, match in _named(matches.values()):
         splits.extend(_cut(_whole(match, name, corpus), corpus, split_bytes))
     splits.sort(key=lambda split: (split.name, split.start))
     return splits
+
+
+def _check_name(match: Match, corpus: Corpus) -> None:
+    """Refuse a file name that has no text: documents say by name where they came from."""
+    try:
+        match.path.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(match.path).decode("utf-8", "backslashreplace")
+        raise DataError(
+            f"corpus {corpus.name!r}: the file name {shown} is not UTF-8\n  Rename the file."
+        ) from None
 
 
 def _nothing(corpus: Corpus, pattern: str, base: Path) -> str:

@@ -272,3 +272,9 @@ def test_random_bit_flips_never_raise(tmp_path, kind, compression):
         flipped[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
         path.write_bytes(flipped)
         texts_of(tmp_path, path.name)  # balances, or fails
+
+
+def test_a_file_name_that_is_not_utf8_is_one_clear_error(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jsonl")).write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match=r"caf\\xe9.jsonl is not UTF-8\n  Rename"):
+        discover(corpus_of("*.jsonl"), base=tmp_path)

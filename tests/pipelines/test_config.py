@@ -169,3 +169,9 @@ def test_every_field_has_a_doc_line():
                 yield from walk(inner)
 
     assert [name for name, text in walk(config.Config) if not text] == []
+
+
+def test_the_path_of_a_model_starts_at_the_folder_of_the_file(tmp_path):
+    path = tmp_path / "corpora.yaml"
+    path.write_text(GOOD + f"corpus:\n  identify: {{model: m/own.bin, sha256: {'0' * 64}}}\n")
+    assert config.load(path).corpus.identify.model == str(tmp_path / "m/own.bin")
