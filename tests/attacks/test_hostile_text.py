@@ -19,7 +19,8 @@ from pipelines.sources.base import Tally
 from pipelines.unicode import NUM_SCRIPTS
 
 MB = 1_000_000
-LIMIT_S = 3.0  # on a machine that other tests share; none takes a third of it alone
+# Of processor time. None takes a second; what is not linear takes minutes.
+LIMIT_S = 20.0
 
 TEXTS = {
     "marks": "a" + "\u0301\u0323" * 250_000,
@@ -55,9 +56,9 @@ TEXTS = {
 
 
 def within(limit_s: float, function: Callable[[], object]) -> object:
-    start = time.perf_counter()
+    start = time.process_time()
     result = function()
-    assert time.perf_counter() - start < limit_s
+    assert time.process_time() - start < limit_s
     return result
 
 
@@ -66,6 +67,8 @@ def _compiled() -> None:
     text = pa.array(["Ã© a@b.cc"], pa.large_string())
     pii.mask(clean(text)[0], emails=True, ips=True, phones=True)
     html_guard.check(b"<p>")
+    letters = np.full((1, NUM_SCRIPTS), 7, np.uint32)
+    identify(text, pa.array(["swh"]), letters, model=load_model("lid.176"), policy="verify")
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -81,7 +84,9 @@ def test_identification_reads_a_bounded_part(name: str) -> None:
     text = pa.array([TEXTS[name]], pa.large_string())
     letters = np.full((1, NUM_SCRIPTS), 7, np.uint32)
     model = load_model("lid.176")
-    within(1.0, lambda: identify(text, pa.array(["swh"]), letters, model=model, policy="verify"))
+    within(
+        LIMIT_S, lambda: identify(text, pa.array(["swh"]), letters, model=model, policy="verify")
+    )
 
 
 @pytest.mark.parametrize("pattern", pii.PATTERNS)
