@@ -36,13 +36,9 @@ class Direct:
         self, phase: str, units: Sequence[Mapping[str, Any]], context: Mapping[str, Any]
     ) -> None:
         """Run one phase over the units."""
-        if phase == "measure":
-            from pipelines.units import measure_unit as function
-        else:
-            from pipelines import stages
+        from pipelines.work import phase_function
 
-            named = {"judge": "judge_shard", "join": "join_partition", "publish": "publish_part"}
-            function = getattr(stages, named[phase])
+        function = phase_function(phase)
         for unit in units:
             function(unit, context)
 

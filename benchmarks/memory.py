@@ -29,7 +29,7 @@ from pipelines import dedupe, store
 from pipelines.config import Dedupe
 
 GROWTH = (1, 4, 16)
-JOINS = ((1_000_000, 1024), (1_000_000, 64), (4_000_000, 1024), (4_000_000, 64))
+JOINS = ((1_000_000, 256), (1_000_000, 64), (4_000_000, 256), (4_000_000, 64))
 SHARD = 50_000  # documents whose keys one worker spills
 
 
