@@ -1,6 +1,6 @@
 """Cut the input into units of work, and measure one: read, extract, clean, identify, measure.
 
-A unit is about 64 MB of one corpus's files, whole small files together or a part of a large one.
+A unit is about 16 MB of one corpus's files, whole small files together or a part of a large one.
 Its key is the hash of all that its result depends on, so a unit whose journal entry lists intact
 shards is never measured again, whatever else changed in the configuration.
 """
@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 CODE_VERSION = 1
 """Raise it when a step changes what it measures: all units are measured again."""
 
-UNIT_BYTES = 64 << 20  # once decompressed, by the usual ratio
+# Once decompressed, by the usual ratio: a second of work, so that a corpus of a hundred megabytes
+# keeps every core busy and a killed build loses little. A unit costs three small files; pipelines
+# are started for several at a time.
+UNIT_BYTES = 16 << 20
 EXPANSION = {"gz": 4, "bz2": 5, "zst": 5, "parquet": 3}
 SHARD_BYTES = 64 << 20  # of text; a unit that holds more writes several measured shards
 ROWS_A_BATCH = 4096
