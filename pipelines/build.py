@@ -13,6 +13,7 @@ quarantined, or the run fails; a killed run, started again, keeps every finished
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -110,35 +111,52 @@ class Build:
         finally:
             self.seconds[stage] = self.seconds.get(stage, 0) + time.monotonic() - started
 
+    def run_phase(
+        self,
+        phase: str,
+        described: list[dict[str, Any]],
+        *,
+        total: int,
+        in_bytes: bool = True,
+        **context: object,
+    ) -> None:
+        """Run a phase over its work units, shown by the display.
+
+        Args:
+            phase: its name.
+            described: the units.
+            total: the work in them, in bytes or documents.
+            in_bytes: which of the two.
+            context: what all units share, besides what all phases do.
+        """
+        folder = None
+        if self.work.is_local:
+            folder = self.work.root / "progress" / phase
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        where = str(folder) if folder else None
+        with self.display.stage(phase, total=total, folder=folder, in_bytes=in_bytes):
+            self.engine.run(phase, described, self.context(progress=where, **context))
+
     def measure(self, planned: list[Unit]) -> None:
         """Measure every unit that is not in the journal, then read the whole journal."""
         self.kept_units = sum(
             units.journal_entry(self.measured, unit) is not None for unit in planned
         )
         num_bytes = sum(unit.num_bytes for unit in planned)
-        progress = None
-        if self.work.is_local:
-            progress = self.work.root / "progress"
-            for path in progress.iterdir() if progress.is_dir() else ():
-                path.unlink()
-            progress.mkdir(parents=True, exist_ok=True)
         if self.kept_units < len(planned) and not jit.is_compiled():
             self.display.note("compiling koine's kernels first, once for this version: about 20 s")
-        with self.display.stage("measure", total_bytes=num_bytes, folder=progress):
-            self.engine.run(
-                "measure",
-                [
-                    {
-                        "name": unit.name,
-                        "corpus": unit.corpus,
-                        "key": unit.key,
-                        "splits": [split.to_json() for split in unit.splits],
-                        "num_bytes": unit.weight,
-                    }
-                    for unit in planned
-                ],
-                self.context(progress=str(progress) if progress else None),
-            )
+        described = [
+            {
+                "name": unit.name,
+                "corpus": unit.corpus,
+                "key": unit.key,
+                "splits": [split.to_json() for split in unit.splits],
+                "num_bytes": unit.weight,
+            }
+            for unit in planned
+        ]
+        self.run_phase("measure", described, total=num_bytes)
         self.read_journal(planned)
 
     def read_journal(self, planned: list[Unit]) -> None:
@@ -192,20 +210,23 @@ class Build:
         folder = self.work / f"judged-{self.key}"
         if not folder.exists(stages.THRESHOLDS):
             folder.write_json(stages.THRESHOLDS, plain)
-        with self.display.stage("judge", total_bytes=None, folder=None):
-            self.engine.run(
-                "judge",
-                [
-                    {
-                        "name": shard.name,
-                        "labels": shard.labels,
-                        "first_document": shard.first_document,
-                        "num_bytes": shard.num_documents,
-                    }
-                    for shard in self.shards
-                ],
-                self.context(judged=folder.url, num_partitions=num),
-            )
+        described = [
+            {
+                "name": shard.name,
+                "labels": shard.labels,
+                "first_document": shard.first_document,
+                "num_bytes": shard.num_documents,
+            }
+            for shard in self.shards
+        ]
+        self.run_phase(
+            "judge",
+            described,
+            total=sum(shard.num_documents for shard in self.shards),
+            in_bytes=False,
+            judged=folder.url,
+            num_partitions=num,
+        )
         return folder
 
     def dedupe(self, judged: store.Folder) -> store.Folder:
@@ -218,21 +239,27 @@ class Build:
                 if end > start:
                     offset, size = start * dedupe.KEY_BYTES, (end - start) * dedupe.KEY_BYTES
                     slices[partition].append((shard.name, offset, size))
-        parts = [
+        parts: list[dict[str, Any]] = [
             {"name": f"{partition:06d}", "slices": own, "num_bytes": sum(s[2] for s in own)}
             for partition, own in sorted(slices.items())
         ]
-        with self.display.stage("dedupe", total_bytes=None, folder=None):
-            self.engine.run("join", parts, self.context(judged=judged.url, joined=folder.url))
-            num = sum(shard.num_documents for shard in self.shards)
-            by_text, by_url = dedupe.Groups(num), dedupe.Groups(num)
-            for part in parts:
-                data = folder.read_bytes(f"{part['name']}.edges")
-                edges = np.frombuffer(data, np.uint64).reshape(-1, 2)
-                text_edges, url_edges = dedupe.split_edges(edges)
-                by_text.add(text_edges)
-                by_url.add(url_edges)
-            return verdict.write(self, judged, by_text.roots(), by_url.roots())
+        self.run_phase(
+            "join",
+            parts,
+            total=sum(part["num_bytes"] for part in parts),
+            judged=judged.url,
+            joined=folder.url,
+        )
+        num = sum(shard.num_documents for shard in self.shards)
+        by_text, by_url = dedupe.Groups(num), dedupe.Groups(num)
+        for part in parts:
+            data = folder.read_bytes(f"{part['name']}.edges")
+            text_edges, url_edges = dedupe.split_edges(
+                np.frombuffer(data, np.uint64).reshape(-1, 2)
+            )
+            by_text.add(text_edges)
+            by_url.add(url_edges)
+        return verdict.write(self, judged, by_text.roots(), by_url.roots())
 
     def publish(self, verdicts: store.Folder, judged: store.Folder) -> list[dict[str, Any]]:
         """Write the published shards; return their journal entries with their parts."""
@@ -248,17 +275,15 @@ class Build:
                 if name not in wanted:
                     folder.remove(name)
         grouped = list(grouped_parts(parts))
-        with self.display.stage("publish", total_bytes=None, folder=None):
-            self.engine.run(
-                "publish",
-                grouped,
-                self.context(
-                    judged=judged.url,
-                    verdicts=verdicts.url,
-                    published=journal.url,
-                    licenses=sorted({name for shard in self.shards for name in shard.licenses}),
-                ),
-            )
+        self.run_phase(
+            "publish",
+            grouped,
+            total=sum(unit["num_bytes"] for unit in grouped),
+            judged=judged.url,
+            verdicts=verdicts.url,
+            published=journal.url,
+            licenses=sorted({name for shard in self.shards for name in shard.licenses}),
+        )
         written = []
         for unit in grouped:
             entries = journal.read_json(f"{unit['name']}.json")["parts"]

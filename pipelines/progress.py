@@ -12,35 +12,50 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 _INTERVAL_S = 0.2
 _COUNTS = struct.Struct("<qq")
 
-Reporter = Callable[[int, int], None]
+
+class Reporter(Protocol):
+    """Takes a unit's documents and work so far; `finished` is never left out."""
+
+    def __call__(self, num_documents: int, num_bytes: int, *, finished: bool = False) -> None:
+        """Leave the counts where the parent finds them."""
+
+
 _files: dict[str, int] = {}
-_finished: dict[str, tuple[int, int]] = {}
+
+
+def _ignore(num_documents: int, num_bytes: int, *, finished: bool = False) -> None:
+    """Report to nobody."""
+    del num_documents, num_bytes, finished
 
 
 def reporter(folder: str | None) -> Reporter:
-    """Return a function that a worker calls with a unit's documents and bytes so far."""
+    """Return a function that a worker calls with a unit's documents and work so far.
+
+    The work is in the unit that the stage's total is in: bytes, or documents.
+    """
     if folder is None or "://" in folder:
-        return lambda _documents, _bytes: None
+        return _ignore
     if folder not in _files:
         path = Path(folder) / f"{os.getpid()}"
         try:
             _files[folder] = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError:  # progress is never worth a failed run
-            return lambda _documents, _bytes: None
+            return _ignore
     descriptor = _files[folder]
     before = _COUNTS.unpack(os.pread(descriptor, 16, 0).ljust(16, b"\0"))
     last = 0.0
 
-    def report(num_documents: int, num_bytes: int) -> None:
+    def report(num_documents: int, num_bytes: int, *, finished: bool = False) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _INTERVAL_S:
+        if finished or now - last >= _INTERVAL_S:
             last = now
             with contextlib.suppress(OSError):
                 counts = _COUNTS.pack(before[0] + num_documents, before[1] + num_bytes)
@@ -77,43 +92,32 @@ class Display:
 
     @contextlib.contextmanager
     def stage(
-        self, title: str, *, total_bytes: int | None, folder: Path | None
-    ) -> Iterator[Callable[[int, int], None]]:
-        """Show a stage while the block runs; the block may report (done, of) units itself.
+        self, title: str, *, total: int, folder: Path | None, in_bytes: bool = True
+    ) -> Iterator[None]:
+        """Show a stage while the block runs.
 
         Args:
             title: what is being done.
-            total_bytes: bytes to read, where the workers report bytes.
-            folder: where they report.
+            total: the work there is, in the unit that the workers report.
+            folder: where they report; nothing can be shown without.
+            in_bytes: that unit is bytes; else it is documents.
         """
-        if self._quiet:
-            yield lambda _done, _of: None
+        if self._quiet or folder is None:
+            yield
             return
-        state = {"done": 0, "of": 0}
-
-        def units(done: int, of: int) -> None:
-            state["done"], state["of"] = done, of
-
         stop = threading.Event()
         show = self._bar if self._terminal else self._lines
-        thread = threading.Thread(
-            target=show, args=(title, total_bytes, folder, state, stop), daemon=True
-        )
+        watch = _Watch(folder, max(total, 1), in_bytes)
+        thread = threading.Thread(target=show, args=(title, watch, stop), daemon=True)
         thread.start()
         try:
-            yield units
+            yield
         finally:
             stop.set()
             thread.join(timeout=5)
 
-    def _bar(
-        self,
-        title: str,
-        total_bytes: int | None,
-        folder: Path | None,
-        state: dict[str, int],
-        stop: threading.Event,
-    ) -> None:
+    @staticmethod
+    def _bar(title: str, watch: _Watch, stop: threading.Event) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -124,36 +128,36 @@ class Display:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        started = time.monotonic()
         with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-            task = bars.add_task(title, total=total_bytes or 1, rate="")
+            task = bars.add_task(title, total=watch.total, rate="")
             while not stop.wait(0.2):
-                done, of, rate = self._now(total_bytes, folder, state, time.monotonic() - started)
-                bars.update(task, completed=done, total=of, rate=rate)
-
-    def _lines(
-        self,
-        title: str,
-        total_bytes: int | None,
-        folder: Path | None,
-        state: dict[str, int],
-        stop: threading.Event,
-    ) -> None:
-        started = time.monotonic()
-        while not stop.wait(10):
-            elapsed = time.monotonic() - started
-            done, of, rate = self._now(total_bytes, folder, state, elapsed)
-            left = f"{elapsed * (of - done) / done:.0f} s" if done else "unknown"
-            share = 100 * done / of if of else 0
-            sys.stderr.write(f"{title}: {share:.0f} %  {rate}  ETA {left}\n")
-            sys.stderr.flush()
+                done, rate = watch.now()
+                bars.update(task, completed=done, rate=rate)
 
     @staticmethod
-    def _now(
-        total_bytes: int | None, folder: Path | None, state: dict[str, int], elapsed: float
-    ) -> tuple[int, int, str]:
-        if total_bytes and folder:
-            documents, size = total(folder)
-            rate = f"{documents / elapsed:,.0f} documents/s  {size / elapsed / 1e6:.1f} MB/s"
-            return min(size, total_bytes), total_bytes, rate
-        return state["done"], state["of"] or 1, f"{state['done']:,} of {state['of']:,}"
+    def _lines(title: str, watch: _Watch, stop: threading.Event) -> None:
+        while not stop.wait(10):
+            done, rate = watch.now()
+            left = f"{watch.elapsed() * (watch.total - done) / done:.0f} s" if done else "unknown"
+            sys.stderr.write(f"{title}: {100 * done / watch.total:.0f} %  {rate}  ETA {left}\n")
+            sys.stderr.flush()
+
+
+class _Watch:
+    """Adds up what the workers report, and knows since when."""
+
+    def __init__(self, folder: Path, total: int, in_bytes: bool) -> None:  # noqa: FBT001
+        self._folder, self.total, self._in_bytes = folder, total, in_bytes
+        self._started = time.monotonic()
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def now(self) -> tuple[int, str]:
+        """Return the work done so far, and the rate in words."""
+        num_documents, done = total(self._folder)
+        elapsed = max(self.elapsed(), 1e-9)
+        rates = [f"{num_documents / elapsed:,.0f} documents/s"] if num_documents else []
+        if self._in_bytes:
+            rates.append(f"{done / elapsed / 1e6:.1f} MB/s")
+        return min(done, self.total), "  ".join(rates)

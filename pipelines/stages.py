@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import dedupe, judge, records, store
+from . import dedupe, judge, progress, records, store
 from .config import CorpusSettings
 from .units import MEASURED, ROWS_A_BATCH, configured
 
@@ -90,6 +90,7 @@ def judge_shard(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         row += batch.num_rows
     num = context["num_partitions"]
     ordered, bounds = dedupe.partitioned(np.concatenate(keys), num)
+    progress.reporter(context.get("progress"))(row, row, finished=True)
     files = [
         folder.write_bytes(f"{unit['name']}.failed", np.concatenate(failed).tobytes()),
         folder.write_bytes(f"{unit['name']}.keys", ordered.tobytes()),
@@ -128,6 +129,7 @@ def join_partition(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
     edges = dedupe.join(slices)
     written = folder.write_bytes(f"{unit['name']}.edges", edges.tobytes())
     folder.write_json(f"{unit['name']}.json", {"files": [asdict(written)]})
+    progress.reporter(context.get("progress"))(0, unit["num_bytes"], finished=True)
 
 
 def publish_parts(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
@@ -139,6 +141,8 @@ def publish_parts(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         return
     inputs = _Inputs(context["work"], context["verdicts"])
     entries = []
+    report = progress.reporter(context.get("progress"))
+    num_documents = num_bytes = 0
     for description in unit["parts"]:
         part = _Part(description, context, inputs)
         committed: list[store.Written] = []
@@ -154,6 +158,10 @@ def publish_parts(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
                 "examples": part.examples,
             }
         )
+        num_documents += part.num_rows
+        num_bytes += part.text_bytes
+        report(num_documents, num_bytes)
+    report(num_documents, num_bytes, finished=True)
     journal.write_json(f"{unit['name']}.json", {"parts": entries})
 
 

@@ -158,11 +158,12 @@ def measure_unit(description: Mapping[str, Any], context: Mapping[str, Any]) -> 
     splits = tuple(Split(**split) for split in description["splits"])
     unit = Unit(description["corpus"], splits, description["key"])
     folder = store.Folder(context["work"]) / MEASURED
+    report = progress.reporter(context.get("progress"))
     if is_measured(folder, unit):
+        report(0, unit.num_bytes, finished=True)
         return
     config = configured(store.canonical_json(context["config"]))
     corpus = next(corpus for corpus in config.corpora if corpus.name == unit.corpus)
-    report = progress.reporter(context.get("progress"))
     tally = Tally()
     writer = _Writer(folder, unit.name, num_bands=config.corpus.dedupe.bands)
     for raw in _coalesced(sources.read(split, corpus, tally) for split in unit.splits):
@@ -173,7 +174,7 @@ def measure_unit(description: Mapping[str, Any], context: Mapping[str, Any]) -> 
         report(tally.num_documents, tally.num_bytes)
     _fail_if_asked(config.corpus, tally)
     writer.flush()
-    report(tally.num_documents, tally.num_bytes)
+    report(tally.num_documents, tally.num_bytes, finished=True)
     folder.write_json(
         f"{unit.name}.json",
         {
