@@ -122,8 +122,8 @@ class Display:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
+            TextColumn("{task.description:<8}"),
+            BarColumn(bar_width=16),  # all of it fits 80 columns
             TextColumn("{task.percentage:>3.0f} %"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
