@@ -6,6 +6,7 @@ python docs/generate.py --check   exit 1 if they are not as they would be writte
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def config_reference() -> str:
     ]
     sections: list[tuple[str, type]] = [("(the file)", config.Config)]
     for at, model in sections:
-        lines += ["", f"## {at}", "", model.__doc__.strip(), ""]
+        lines += ["", f"## {at}", "", inspect.cleandoc(model.__doc__), ""]
         lines += ["| key | type | default | |", "|---|---|---|---|"]
         for name, field in model.model_fields.items():
             inner = config_errors.section_of(field.annotation)

@@ -1,5 +1,6 @@
 """The generated pages and the schema are in step with the code, and name everything."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def test_every_key_is_in_the_reference_and_in_the_schema_with_its_meaning(model)
         # Pydantic leaves out what the section's own line says in the same words.
         inner = schema["$defs"].get(described[name].get("$ref", "").rpartition("/")[2], {})
         assert described[name].get("description") or inner["description"]
-    assert model.__doc__.strip() in page
+    assert inspect.cleandoc(model.__doc__) in page
 
 
 def test_every_command_is_in_the_reference():
