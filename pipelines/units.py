@@ -210,10 +210,19 @@ def _coalesced(readers: Iterable[Iterator[pa.RecordBatch]]) -> Iterator[pa.Recor
 
 
 def _fail_if_asked(settings: CorpusSettings, tally: Tally) -> None:
-    if settings.on_error == "fail" and tally.quarantined:
-        first = tally.examples[0]
+    if tally.quarantined:
+        fail_if_asked(settings, asdict(tally.examples[0]))
+
+
+def fail_if_asked(settings: CorpusSettings, example: Mapping[str, Any]) -> None:
+    """With `on_error: fail`, end the build at a quarantined record.
+
+    Raises:
+        DataError: naming the record.
+    """
+    if settings.on_error == "fail":
         raise DataError(
-            f"{first.origin}: {first.reason}: {first.detail}\n"
+            f"{example['origin']}: {example['reason']}: {example['detail']}\n"
             "  Repair the file, or set `corpus.on_error: quarantine` to count such records and"
             " go on."
         )

@@ -188,3 +188,11 @@ def test_on_error_fail_ends_at_the_first_bad_record_and_names_it(small_corpus, t
     with pytest.raises(DataError, match=r"first.jsonl#\d+: invalid_json"):
         run(small_corpus, tmp_path / "out", overrides={"corpus.on_error": "fail"})
     assert not (tmp_path / "out/corpus").exists()
+
+
+def test_on_error_fail_also_finds_what_an_earlier_run_set_aside(small_corpus, tmp_path):
+    from pipelines.errors import DataError
+
+    run(small_corpus, tmp_path / "out")
+    with pytest.raises(DataError, match=r"first.jsonl#\d+: invalid_json"):
+        run(small_corpus, tmp_path / "out", overrides={"corpus.on_error": "fail"})
