@@ -42,6 +42,8 @@ def reporter(folder: str | None) -> Reporter:
     """
     if folder is None or "://" in folder:
         return _ignore
+    if folder in _files and os.fstat(_files[folder]).st_nlink == 0:
+        os.close(_files.pop(folder))  # a later run in this process has made the folder anew
     if folder not in _files:
         path = Path(folder) / f"{os.getpid()}"
         try:

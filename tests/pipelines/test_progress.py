@@ -68,3 +68,13 @@ def test_on_a_terminal_a_bar_shows_the_rate_and_goes_away(tmp_path):
     assert "measure" in shown
     assert "50 %" in shown
     assert "documents/s" in shown
+
+
+def test_a_second_run_in_the_same_process_counts_from_nothing(tmp_path):
+    for _ in range(2):
+        folder = tmp_path / "progress"
+        folder.mkdir()
+        progress.reporter(str(folder))(3, 30, finished=True)
+        assert progress.total(folder) == (3, 30)
+        (folder / str(os.getpid())).unlink()
+        folder.rmdir()
