@@ -1,4 +1,4 @@
-# koine: `make demo` builds the sample corpus, `make test` checks everything.
+# koine: `make demo` takes the sample corpora through everything, `make test` checks it.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,6 +9,8 @@ STAMP := .venv/.installed
 demo: $(STAMP)
 	$(BIN)/python samples/layout.py --out build/samples
 	$(BIN)/koine corpus build corpora.yaml --out build/demo
+	$(BIN)/koine vocab train corpora.yaml --out build/demo
+	$(BIN)/koine vocab encode corpora.yaml --out build/demo
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -38,4 +40,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf build pipelines/__pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build pipelines/__pycache__ tokenizer/__pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis

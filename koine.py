@@ -1,4 +1,4 @@
-"""The front door: `koine corpus | check | schema`.
+"""The front door: `koine corpus | vocab | check | schema`.
 
 Imports nothing heavy, so that help answers at once. It puts its own folder first on the import path
 and checks that the packages it loads lie beside it: their names are taken by other distributions.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("pipelines",)
+PACKAGES = ("pipelines", "tokenizer")
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -41,6 +41,7 @@ check_packages()
 import typer  # noqa: E402
 
 from pipelines import cli as corpus_cli  # noqa: E402
+from tokenizer import cli as vocab_cli  # noqa: E402
 
 INTERRUPTED = "interrupted. Run the same command again: what is finished is kept."
 
@@ -54,15 +55,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(corpus_cli.app, name="corpus")
+app.add_typer(vocab_cli.app, name="vocab")
 
 
 def composed() -> Any:  # noqa: ANN401
     """Return the model of a whole corpora.yaml, made of each package's own sections."""
     from pydantic import create_model
 
-    from pipelines.config import Config
+    from pipelines.config import Config as Corpora
+    from tokenizer.config import Config as Vocab
 
-    return create_model("Koine", __base__=Config, __doc__="A corpora.yaml.")
+    return create_model("Koine", __base__=(Corpora, Vocab), __doc__="A corpora.yaml.")
 
 
 @app.command("check", epilog="Example: koine check corpora.yaml")

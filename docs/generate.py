@@ -17,7 +17,8 @@ sys.path.insert(0, str(HERE.parent))
 
 def config_reference() -> str:
     """Return every section of corpora.yaml with its keys, types, defaults and meaning."""
-    from pipelines import config, config_errors
+    import koine
+    from pipelines import config_errors
 
     lines = [
         "# corpora.yaml",
@@ -25,7 +26,7 @@ def config_reference() -> str:
         "Generated from the models by `python docs/generate.py`. Unknown keys are refused;",
         "`koine check` prints the effective configuration.",
     ]
-    sections: list[tuple[str, type]] = [("(the file)", config.Config)]
+    sections: list[tuple[str, type]] = [("(the file)", koine.composed())]
     for at, model in sections:
         lines += ["", f"## {at}", "", inspect.cleandoc(model.__doc__), ""]
         lines += ["| key | type | default | |", "|---|---|---|---|"]

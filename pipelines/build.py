@@ -13,7 +13,6 @@ quarantined, or the run fails; a killed run, started again, keeps every finished
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from . import dedupe, jit, judge, stages, store, units, verdict
+from . import dedupe, engines, jit, judge, stages, store, units, verdict
 from .errors import DataError
 from .parts import CORPUS, REMOVED, grouped_parts, parts_of
 from .progress import Display
@@ -129,14 +128,15 @@ class Build:
             in_bytes: which of the two.
             context: what all units share, besides what all phases do.
         """
-        folder = None
-        if self.work.is_local:
-            folder = self.work.root / "progress" / phase
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True, exist_ok=True)
-        where = str(folder) if folder else None
-        with self.display.stage(phase, total=total, folder=folder, in_bytes=in_bytes):
-            self.engine.run(phase, described, self.context(progress=where, **context))
+        engines.run_phase(
+            self.engine,
+            phase,
+            described,
+            self.context(**context),
+            display=self.display,
+            total=total,
+            in_bytes=in_bytes,
+        )
 
     def measure(self, planned: list[Unit]) -> None:
         """Measure every unit that is not in the journal, then read the whole journal."""

@@ -59,6 +59,9 @@ Label = Annotated[str, BeforeValidator(_label)]
 
 ModelT = TypeVar("ModelT", bound=Section)
 
+SECTIONS = ("corpora", "corpus", "vocab")
+"""All top-level keys of the file; each package reads its own and leaves the others alone."""
+
 
 class Fields(Section):
     """The names of the columns or keys that hold a document's parts."""
@@ -367,11 +370,17 @@ def validate(
 ) -> ModelT:
     """Check a YAML document against a model and return it, or raise all problems at once."""
     values = document.values
+    if isinstance(values, dict):
+        # A section of another package is its own to check; `koine check` checks them all.
+        for name in set(SECTIONS) - set(model.model_fields):
+            values.pop(name, None)
     if not isinstance(values, dict):
         remedy = "Start with `corpora:` and a list."
         raise ProblemsError(path, [Problem(1, 1, "", "the file is not a mapping.", remedy)])
     for dotted, value in overrides.items():
-        _set(values, dotted.split("."), value)
+        keys = dotted.split(".")
+        if keys[0] in model.model_fields or keys[0] not in SECTIONS:
+            _set(values, keys, value)
     try:
         return model.model_validate(values)
     except ValidationError as error:

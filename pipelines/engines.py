@@ -18,6 +18,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 import time
@@ -31,6 +32,8 @@ from .errors import ConfigError, DataError, EnvironmentProblem, KoineError
 
 if TYPE_CHECKING:
     import apache_beam as beam
+
+    from .progress import Display
 
 Unit = Mapping[str, Any]
 Context = Mapping[str, Any]
@@ -66,7 +69,7 @@ def graph(pipeline: beam.Pipeline, phase: str, units: Sequence[Unit], context: C
         pipeline
         | "Units" >> beam.Create(list(units), reshuffle=False)  # type: ignore[no-untyped-call]
         | "Spread" >> beam.Reshuffle()  # type: ignore[no-untyped-call]
-        | phase.capitalize() >> beam.ParDo(Work(phase, dict(context)))  # type: ignore[no-untyped-call]
+        | phase.rpartition(":")[2].capitalize() >> beam.ParDo(Work(phase, dict(context)))  # type: ignore[no-untyped-call]
     )
 
 
@@ -144,6 +147,41 @@ def note_error(error: KoineError, context: Context) -> None:
         store.Folder(context["work"]).write_json(
             NOTE, {"kind": type(error).__name__, "message": str(error)}
         )
+
+
+def run_phase(
+    engine: Engine,
+    phase: str,
+    units: Sequence[Unit],
+    context: Context,
+    *,
+    display: Display,
+    total: int,
+    in_bytes: bool = True,
+    title: str | None = None,
+) -> None:
+    """Run a phase over its work units, shown by the display.
+
+    Args:
+        engine: what runs it.
+        phase: its name, or "package.module:function" for a package downstream.
+        units: the work units.
+        context: what all units share; `work` is the folder for notes and progress.
+        display: shows progress.
+        total: the work in the units, in bytes or documents, as their function reports it.
+        in_bytes: which of the two.
+        title: what is shown; the phase's name when left out.
+    """
+    title = title or phase
+    work = store.Folder(context["work"])
+    folder = None
+    if work.is_local:
+        folder = work.root / "progress" / title
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    where = str(folder) if folder else None
+    with display.stage(title, total=total, folder=folder, in_bytes=in_bytes):
+        engine.run(phase, units, {**context, "progress": where})
 
 
 class InProcess:

@@ -3,8 +3,9 @@
 numba's disk cache looks at the date of the file that holds a function, not of the files whose
 constants and helpers it inlines: after an update of `bits.py` it would go on running kernels of
 the old layout. koine's compiled code lies therefore in a folder named after the digest of all its
-kernel sources: the modules of this package that import `.jit` or say "Part of the kernels", and
-the tables, some of whose numbers the kernels freeze.
+kernel sources: the modules that import this one or say "Part of the kernels", and the tables, some
+of whose numbers the kernels freeze. A package downstream has a folder of its own, whose name covers
+the kernels of this package too.
 
 The folder is `__pycache__` beside the sources, or the user's cache folder where the tree is
 read-only; NUMBA_CACHE_DIR goes before both. Where none can be written, nothing is cached.
@@ -23,7 +24,7 @@ import numba
 from numba.misc.appdirs import AppDirs
 
 PACKAGE = Path(__file__).parent
-MARKERS = (b"from .jit import", b"Part of the kernels")
+MARKERS = (b"from .jit import", b"from pipelines.jit import", b"Part of the kernels")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -35,7 +36,7 @@ def kernel(function: Function) -> Function:
     helper costs two atomic operations otherwise, which made decoding 18 times slower (83 against
     1488 MB/s). So a kernel can't allocate: its memory is passed in.
     """
-    folder = cache_folder()
+    folder = cache_folder(Path(function.__code__.co_filename).parent)
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder or "")  # read when the function is decorated
@@ -48,13 +49,17 @@ def kernel(function: Function) -> Function:
 
 
 @cache
-def cache_folder() -> Path | None:
-    """Return the folder of this version's compiled kernels, or None if there can be none."""
+def cache_folder(package: Path = PACKAGE) -> Path | None:
+    """Return the folder of a package's compiled kernels, or None if there can be none."""
+    if not (package / "__init__.py").exists():  # a function of a test
+        package = PACKAGE
     name = f"kernels-{sources_digest()}"
+    if package != PACKAGE:
+        name += f"-{sources_digest(package)}"
     given = os.environ.get("NUMBA_CACHE_DIR")
     dirs: Any = AppDirs
     user = Path(dirs(appname="koine", appauthor=False).user_cache_dir)
-    for parent in [Path(given)] if given else [PACKAGE / "__pycache__", user]:
+    for parent in [Path(given)] if given else [package / "__pycache__", user]:
         folder = parent / name
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -65,9 +70,9 @@ def cache_folder() -> Path | None:
     return None
 
 
-def is_compiled() -> bool:
-    """Tell whether this version's kernels were compiled before."""
-    folder = cache_folder()
+def is_compiled(package: Path = PACKAGE) -> bool:
+    """Tell whether this version's kernels of a package were compiled before."""
+    folder = cache_folder(package)
     return folder is not None and any(folder.rglob("*.nbc"))
 
 

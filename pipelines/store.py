@@ -237,6 +237,17 @@ class Folder:
             return pa.memory_map(str(self.root / name))
         return pa.PythonFile(self._fs.open(self._key(name), "rb"), mode="r")
 
+    @contextlib.contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        """Give a path for libraries that read files themselves; a copy of a remote file."""
+        if self.is_local:
+            yield self.root / name
+            return
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / Path(name).name
+            path.write_bytes(self.read_bytes(name))
+            yield path
+
     def read_range(self, name: str, *, offset: int, num_bytes: int) -> bytes:
         """Return a part of a file."""
         if self.is_local:

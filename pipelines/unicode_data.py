@@ -27,6 +27,10 @@ ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 # Grapheme_Cluster_Break, in the order of the `bits.GCB_*` numbers.
 GRAPHEME_BREAKS = ("CR", "LF", "CN", "EX", "ZWJ", "RI", "PP", "SM", "L", "V", "T", "LV", "LVT")
+# Sentence_Break, in the order of the `bits.SB_*` numbers.
+SENTENCE_BREAKS = (
+    "CR", "LF", "SE", "EX", "FO", "SP", "LO", "UP", "LE", "NU", "AT", "SC", "ST", "CL",
+)  # fmt: skip
 CONJUNCT_BREAKS = ("Extend", "Consonant", "Linker")  # Indic_Conjunct_Break, from 1
 FLAGS = {
     bits.LETTER: r"[\p{L}\p{Nl}]",
@@ -81,6 +85,9 @@ def flags(names: list[str]) -> NDArray[np.int64]:
     for number, name in enumerate(GRAPHEME_BREAKS, start=1):
         for span in ranges(rf"\p{{GCB={name}}}"):
             info[span] |= number << bits.GCB_SHIFT
+    for number, name in enumerate(SENTENCE_BREAKS, start=1):
+        for span in ranges(rf"\p{{SB={name}}}"):
+            info[span] |= number << bits.SB_SHIFT
     for number, name in enumerate(CONJUNCT_BREAKS, start=1):
         for span in ranges(rf"\p{{InCB={name}}}"):
             info[span] |= number << bits.INCB_SHIFT

@@ -5,6 +5,7 @@ In its own module so that a worker on any engine imports it by name, and Beam on
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,14 @@ Phase = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
 
 
 def phase_function(phase: str) -> Phase:
-    """Return the function of a phase; its module is imported only where it runs."""
+    """Return the function of a phase; its module is imported only where it runs.
+
+    A phase of a package downstream carries its place: "tokenizer.counts:count_unit".
+    """
+    module, _, name = phase.rpartition(":")
+    if module:
+        function: Phase = getattr(importlib.import_module(module), name)
+        return function
     if phase == "measure":
         from .units import measure_unit
 

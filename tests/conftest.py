@@ -129,3 +129,38 @@ def sample_build(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     base = tmp_path_factory.mktemp("samples")
     path = Path(shutil.copy(ROOT / "corpora.yaml", base))
     return _finished(path, base / "build" / "corpus", layout(base / "build" / "samples"))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished vocabulary: its build folder and what `build` returned."""
+
+    out: Path
+    built: Any
+
+
+def vocab_settings(**changes: Any) -> Any:
+    """Settings for the samples: small, and quick to train."""
+    from tokenizer.config import VocabSettings
+
+    values = {"size": 3500, "sample_mb": 2, "parity": {"max_rounds": 2, "sample_mb": 1}}
+    return VocabSettings(**{**values, **changes})
+
+
+def train_vocab(corpus: Path, out: Path, engine: Any = None, **changes: Any) -> Trained:
+    """Train a vocabulary in a folder of its own on a built corpus."""
+    from pipelines.progress import Display
+    from tokenizer.build import build as build_vocab
+
+    if not (out / "corpus").exists():
+        shutil.copytree(corpus / "corpus", out / "corpus")
+    settings = vocab_settings(**changes)
+    engine = engine or engines.InProcess()
+    built = build_vocab(settings, out=str(out), engine=engine, display=Display(quiet=True))
+    return Trained(out, built)
+
+
+@pytest.fixture(scope="session")
+def sample_vocab(sample_build: Finished, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A vocabulary of the worked example's corpus; only to be read."""
+    return train_vocab(sample_build.out, tmp_path_factory.mktemp("vocab") / "out")

@@ -15,25 +15,36 @@ PACKAGES = ("pipelines", "tokenizer", "pretrain")
 UPSTREAM = {"pipelines": (), "tokenizer": ("pipelines",), "pretrain": ("pipelines", "tokenizer")}
 
 OWNERS = {
-    "apache_beam": {"work.py", "engines.py"},
-    "brotli": {"sources/http.py"},
-    "datasets": {"sources/huggingface.py"},
-    "duckdb": {"browse.py"},
-    "fasttext": {"language_model.py"},
-    "fastwarc": {"sources/warc.py"},
-    "ftfy": {"mojibake.py"},
-    "jinja2": {"report.py", "card.py"},
-    "langcodes": {"languages.py", "wording.py"},
-    "mwparserfromhell": {"sources/wikitext.py", "sources/wikitext_guard.py"},
-    "orjson": {"sources/jsonl.py"},
-    "resiliparse": {"extract.py", "sources/text.py", "sources/warc.py"},
-    "rich": {"show.py", "progress.py"},
-    "typer": {"cli.py"},
+    "pipelines": {
+        "apache_beam": {"work.py", "engines.py"},
+        "brotli": {"sources/http.py"},
+        "datasets": {"sources/huggingface.py"},
+        "duckdb": {"browse.py"},
+        "fasttext": {"language_model.py"},
+        "fastwarc": {"sources/warc.py"},
+        "ftfy": {"mojibake.py"},
+        "jinja2": {"report.py", "card.py"},
+        "langcodes": {"languages.py", "wording.py"},
+        "mwparserfromhell": {"sources/wikitext.py", "sources/wikitext_guard.py"},
+        "orjson": {"sources/jsonl.py"},
+        "resiliparse": {"extract.py", "sources/text.py", "sources/warc.py"},
+        "rich": {"show.py", "progress.py"},
+        "typer": {"cli.py"},
+    },
+    "tokenizer": {
+        "jinja2": {"report.py"},
+        "sentencepiece": {"encoder.py", "export.py", "loading.py", "prove.py", "spm_process.py"},
+        "tokenizers": {"encoder.py", "loading.py", "parity_bpe.py", "prove.py"},
+        "typer": {"cli.py"},
+    },
 }
-"""The library's only importers within `pipelines`."""
+"""The library's only importers within a package."""
 
-ON_USE = {"apache_beam", "brotli", "datasets", "duckdb", "fasttext"}
+ON_USE = {"apache_beam", "brotli", "datasets", "duckdb", "fasttext", "sentencepiece", "tokenizers"}
 """Imported inside the functions that need them, so that nothing else pays for them."""
+
+OWN_PROCESS = {"work.py", "spm_process.py"}
+"""Loaded only where what they are for is run."""
 
 PRINTING = {"koine.py", "cli.py", "show.py"}
 MAX_LINES = 400
@@ -95,11 +106,12 @@ def test_a_library_is_imported_by_its_owner_and_the_dear_ones_only_on_use(path):
     package, _, inner = name_of(path).partition("/")
     for module, level, node, at_import in imports(path):
         top = module.partition(".")[0]
-        if level or package != "pipelines":
+        if level or top in PACKAGES:
             continue
-        if top in OWNERS:
-            assert inner in OWNERS[top], f"{top} belongs to {OWNERS[top]}"
-        if top in ON_USE and inner != "work.py":
+        owners = OWNERS.get(package, {})
+        if any(top in of_package for of_package in OWNERS.values()):
+            assert inner in owners.get(top, ()), f"{top} belongs to {owners.get(top)}"
+        if top in ON_USE and inner not in OWN_PROCESS:
             assert not at_import, f"line {node.lineno}: {top} is imported with the module"
 
 
@@ -120,9 +132,10 @@ def test_a_machine_that_only_reads_a_corpus_loads_no_library_of_a_pipeline():
 
 def test_every_owner_is_one():
     found = {(top, name_of(path)) for path in sources() for top in tops(path)}
-    for library, owners in OWNERS.items():
-        for owner in owners:
-            assert (library, f"pipelines/{owner}") in found, f"{owner} does not import {library}"
+    for package, libraries in OWNERS.items():
+        for library, owners in libraries.items():
+            for owner in owners:
+                assert (library, f"{package}/{owner}") in found, f"{owner} has no {library}"
 
 
 def tops(path: Path) -> set[str]:

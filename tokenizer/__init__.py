@@ -1,0 +1,1 @@
+"""From a corpus to one shared vocabulary, and to the token shards that feed the loop."""
