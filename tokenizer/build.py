@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_UNITS = 4_000_000  # different ones kept of a language
 PACKAGE = Path(__file__).parent
+HELD_OUT_BYTES = 2000  # that a language keeps out at the least ...
+MAX_HELD_OUT = 3.0  # ... up to this multiple of the share
 
 
 class Build:
@@ -92,13 +94,15 @@ class Build:
         settings = self.settings
         if not jit.is_compiled(PACKAGE):
             self.display.note("compiling koine's kernels first: some seconds")
-        held = {"held_out": settings.held_out, "held_out_bytes": settings.held_out_kb * 1000}
+        held_out_bytes = settings.held_out_kb * 1000
         by_label: dict[str, list[dict[str, Any]]] = {label: [] for label in self.labels}
         for unit in counts.plan_counts(self.manifest):
-            if unit["label"] in by_label:
-                by_label[unit["label"]].append(unit)
+            label = unit["label"]
+            if label in by_label:
+                num_bytes = self.manifest["counts"]["labels"][label]["bytes"]
+                by_label[label].append({**unit, "held_out": held_out_share(settings, num_bytes)})
         # Counts know what they were made of; other settings only must not take their place.
-        key = store.fingerprint(held)[:12]
+        key = store.fingerprint([settings.held_out, held_out_bytes])[:12]
         counted, merged = self.work / f"counts-{key}", self.work / f"merged-{key}"
         self.run_phase(
             "counts:count_unit",
@@ -106,7 +110,7 @@ class Build:
             title="count",
             corpus=self.corpus.url,
             counts=counted.url,
-            **held,
+            held_out_bytes=held_out_bytes,
         )
         self.run_phase(
             "counts:merge_label",
@@ -122,7 +126,7 @@ class Build:
             counts=counted.url,
             merged=merged.url,
             max_units=MAX_UNITS,
-            held_out_bytes=held["held_out_bytes"],
+            held_out_bytes=held_out_bytes,
         )
         for label in self.labels:
             content = merged.read_json(f"{label}.json")["content_chars"]
@@ -330,6 +334,15 @@ def build(settings: VocabSettings, *, out: str, engine: Engine, display: Display
         built = publish.publish(run, name, held, judged_by, fitted=fitted, labels=training)
         run.clean_up()
         return built
+
+
+def held_out_share(settings: VocabSettings, num_bytes: int) -> float:
+    """Return the share of a language's lines to hold out, of `num_bytes` of text.
+
+    A language with little text keeps out more of it, or nothing could be said about it.
+    """
+    enough = HELD_OUT_BYTES / max(num_bytes, 1)
+    return min(max(settings.held_out, enough), MAX_HELD_OUT * settings.held_out)
 
 
 def _labels(manifest: Mapping[str, Any], settings: VocabSettings) -> list[str]:

@@ -80,7 +80,8 @@ class VocabSettings(Section):
     sample_mb: int = Field(default=160, ge=1, le=400)
     """Megabytes of text, repetitions counted, that the vocabulary is trained on."""
     held_out: float = Field(default=0.05, gt=0, lt=0.5)
-    """Share of each language's lines kept out of training, to judge the vocabulary by."""
+    """Share of each language's lines kept out of training, to judge the vocabulary by; up to three
+    times this where a language has little text."""
     held_out_kb: int = Field(default=48, ge=1)
     """Kilobytes of them at the most, for each language."""
     parallel: Path | None = None

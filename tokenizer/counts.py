@@ -68,15 +68,16 @@ def count_unit(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
     """Count the units of some shards of one label.
 
     Args:
-        unit: `name`, `label`, `files` (entries of the corpus manifest) and `num_bytes`.
-        context: `corpus` and `counts` (URLs), `held_out` (share of the lines), `held_out_bytes`
-            (how much of them is kept for a label), `progress`.
+        unit: `name`, `label`, `files` (entries of the corpus manifest), `num_bytes` and `held_out`
+            (share of the label's lines).
+        context: `corpus` and `counts` (URLs), `held_out_bytes` (how much of the held-out lines is
+            kept for a label), `progress`.
 
     Raises:
         DataError: a shard is missing or not what the manifest says.
     """
     folder, corpus = store.Folder(context["counts"]), store.Folder(context["corpus"])
-    settings = [context["held_out"], context["held_out_bytes"]]
+    settings = [unit["held_out"], context["held_out_bytes"]]
     inputs = store.fingerprint([VERSION, *settings, [dict(file) for file in unit["files"]]])
     report = progress.reporter(context.get("progress"))
     if entry := _finished(folder, unit["name"], inputs):

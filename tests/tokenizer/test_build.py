@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 import sentencepiece
 
-from conftest import train_vocab
+from conftest import train_vocab, vocab_settings
 from pipelines import engines, store
 from pipelines.errors import ConfigError, DataError
 from tests_support import hashes
-from tokenizer import export
+from tokenizer import build, export
 
 
 def test_the_folder_holds_what_its_manifest_says_and_nothing_else(sample_vocab):
@@ -60,8 +60,9 @@ def test_every_language_has_the_characters_that_cover_it(sample_vocab, sample_bu
     for label, documents in texts.items():
         assert trained[label]["required_characters"] > 20
         ids = np.concatenate([processor.encode(d, return_type="numpy") for d in documents])
-        # The rest is rare, and none of it lost: bytes stand for it.
-        assert ((ids >= 5) & (ids < 261)).mean() < 0.08, label
+        # The rest is rare, and none of it lost: bytes stand for it. Han has most of what is rare.
+        limit = 0.15 if label in ("zho_Hans", "jpn_Jpan") else 0.02
+        assert ((ids >= 5) & (ids < 261)).mean() < limit, label
 
 
 def test_the_same_corpus_gives_the_same_bytes_with_other_workers(
@@ -180,3 +181,10 @@ def test_the_parity_bpe_trainer_is_offered_beside(sample_build, tmp_path):
     assert facts["tokenizers"][0]["kind"] == "byte-level bpe"
     assert found.built.pieces == 1500
     assert store.verify(store.Folder(found.out) / "vocab", artefact="vocab") == []
+
+
+def test_a_language_with_little_text_keeps_more_of_it_out():
+    settings = vocab_settings(held_out=0.05)
+    assert build.held_out_share(settings, 10_000_000) == 0.05
+    assert build.held_out_share(settings, 20_000) == pytest.approx(0.1)
+    assert build.held_out_share(settings, 100) == pytest.approx(0.15)

@@ -21,9 +21,9 @@ from tokenizer import counts
 from tokenizer.merging import UNITS
 
 
-def plan(corpus: str, out: Path, **options):
+def plan(corpus: str, out: Path, *, held_out: float = 0.1, **options):
     manifest = store.read_manifest(store.Folder(corpus), artefact="corpus")
-    units = counts.plan_counts(manifest)
+    units = [{**unit, "held_out": held_out} for unit in counts.plan_counts(manifest)]
     labels = defaultdict(list)
     for unit in units:
         labels[unit["label"]].append(unit["name"])
@@ -32,7 +32,6 @@ def plan(corpus: str, out: Path, **options):
         "corpus": corpus,
         "counts": str(out / "counts"),
         "merged": str(out / "merged"),
-        "held_out": 0.1,
         "held_out_bytes": 2_000,
         "max_units": 10_000,
         "work": str(out),
