@@ -48,7 +48,7 @@ def corpus(data: Path) -> Path:
         ("wiki", "wiki/*.xml.bz2", "format: mediawiki"),
     ]
     lines = [
-        f"  - {{name: {name}, files: '{data}/corpus/{files}', {more}, license: various}}\n"
+        f"  - {{name: {name}, files: '{data}/{files}', {more}, license: various}}\n"
         for name, files, more in sources
     ]
     config.write_text("corpora:\n" + "".join(lines), encoding="utf-8")
@@ -88,7 +88,7 @@ def flores(data: Path, out: Path) -> texts.Texts:
     import zstandard
 
     target = common.BUILD / "flores.jsonl"
-    with zstandard.open(data / "lid" / "dev.jsonl.zst", "rt", encoding="utf-8") as lines:
+    with zstandard.open(data.parent / "lid" / "dev.jsonl.zst", "rt", encoding="utf-8") as lines:
         rows = [line for line in lines if '"flores200.' in line]
     target.write_text("".join(rows), encoding="utf-8")
     manifest = store.read_manifest(store.Folder(out) / "corpus", artefact="corpus")

@@ -1,7 +1,9 @@
 """Encode documents: their ids, and between which of them their sentences end.
 
-A document is encoded in one call, so its ids are those of SentencePiece (or of `tokenizers`, for a
-vocabulary without spm.model) for the same text. The bytes that each piece stands for are known, so
+A document's ids are those of tokenizer.json for the same text, which are SentencePiece's as far as
+it can count: it adds up scores in float32, which is exact for some seven thousand pieces of koine's
+(`export.finished` rounds them) and goes astray beyond. So a long document is handed over in blocks
+that end at white space, which no piece crosses. The bytes that each piece stands for are known, so
 a running sum over the ids gives every token's place in the text as the tokenizer sees it, in which
 `tokenizer.sentences` gives the ends: offsets need not be asked for, which makes SentencePiece ten
 times slower. It is also a check: the sum has to come out at the length of the text.
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from pipelines import store
 from pipelines.errors import DataError
 from pipelines.jit import kernel
-from pipelines.unicode import Integer
+from pipelines.unicode import Integer, buffers
 
 from .export import BYTES, MODEL, SPECIAL, TOKENIZER, vocab_hash
 from .normaliser import WORD_START
@@ -32,6 +34,9 @@ from .tokens import MAX_SHORT_PIECES, Tokens
 ENCODED, EMPTY, NOT_NORMALISED = range(3)
 """What became of a document. Nothing visible in it; text that koine's normaliser would change."""
 REASONS = {EMPTY: "empty", NOT_NORMALISED: "not_normalised"}
+
+BLOCK_BYTES = 4096
+"""Of a document, encoded at a time: as many pieces, all single bytes, still add up exactly."""
 
 COUNTS = (
     "documents", "tokens", "sentences", "longest_document", "longest_sentence", "byte_tokens",
@@ -52,8 +57,8 @@ class Encoder(Protocol):
     prefix: int
     """Bytes that it puts before a text: 1 where a text starts like a word after a space."""
 
-    def ids(self, text: pa.LargeStringArray) -> Sequence[NDArray[np.int32]]:
-        """Return the ids of each document."""
+    def ids(self, text: pa.LargeStringArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Return the ids of all documents, and (documents + 1,) where each one's begin."""
 
 
 class Batch(NamedTuple):
@@ -77,10 +82,7 @@ def encode_batch(text: pa.LargeStringArray, *, encoder: Encoder) -> Batch:
     the token's end and is counted.
     """
     ends, end_offsets = sentence_ends(text)
-    found = encoder.ids(text)
-    id_offsets = np.zeros(len(text) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, found), np.int64, len(text)), out=id_offsets[1:])
-    ids = np.concatenate(found) if len(found) else np.zeros(0, np.int32)
+    ids, id_offsets = encoder.ids(text)
     short = len(encoder.piece_bytes) <= MAX_SHORT_PIECES
     tokens: Tokens = np.empty(len(ids), np.uint16) if short else np.empty(len(ids), np.uint32)
     offsets = np.zeros(len(text) + 1, np.int32)
@@ -196,10 +198,12 @@ class _SentencePiece:
         self.piece_bytes[self._model.unk_id()] = 0
         self.prefix = _prefix(self)
 
-    def ids(self, text: pa.LargeStringArray) -> Sequence[NDArray[np.int32]]:
-        documents = text.cast(pa.large_binary()).to_pylist()
-        found: Sequence[NDArray[np.int32]] = self._model.encode(documents, return_type="numpy")
-        return found
+    def ids(self, text: pa.LargeStringArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        cuts, first_block = blocks(text)
+        buffers = [None, pa.py_buffer(cuts), text.buffers()[2]]
+        parts = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(cuts) - 1, buffers)
+        ids, offsets = _joined(self._model.encode(parts.to_pylist(), return_type="numpy"))
+        return ids, offsets[first_block]
 
 
 class _ByteLevel:
@@ -227,14 +231,67 @@ class _ByteLevel:
         self.piece_bytes[: len(SPECIAL)] = 0
         self.prefix = _prefix(self)
 
-    def ids(self, text: pa.LargeStringArray) -> Sequence[NDArray[np.int32]]:
+    def ids(self, text: pa.LargeStringArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         found = self._model.encode_batch_fast(text.to_pylist(), add_special_tokens=False)
-        return [np.array(encoding.ids, np.int32) for encoding in found]
+        return _joined([np.array(encoding.ids, np.int32) for encoding in found])
+
+
+def _joined(
+    found: Sequence[NDArray[np.int32]],
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return arrays end to end, and (arrays + 1,) where each begins."""
+    offsets = np.zeros(len(found) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, found), np.int64, len(found)), out=offsets[1:])
+    return np.concatenate([np.zeros(0, np.int32), *found], dtype=np.int32), offsets
+
+
+def blocks(
+    text: pa.LargeStringArray, *, num_bytes: int = BLOCK_BYTES
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cut documents into blocks that begin at the first white space after `num_bytes`.
+
+    Returns:
+        (blocks + 1,) where the blocks begin in the array's data, and (documents + 1,) the first
+        block of each document.
+    """
+    offsets, data = buffers(text)
+    cuts = np.empty(len(text) + 1 + len(data) // num_bytes, np.int64)
+    first = np.empty(len(text) + 1, np.int64)
+    num = _cut_kernel(offsets, data, num_bytes, cuts, first)
+    return cuts[: num + 1], first
+
+
+@kernel
+def _cut_kernel(
+    offsets: NDArray[np.int64],
+    data: NDArray[np.uint8],
+    num_bytes: Integer,
+    cuts: NDArray[np.int64],
+    first: NDArray[np.int64],
+) -> Integer:
+    """Write where blocks begin and each document's first one; return how many there are."""
+    num = 0
+    for document in range(offsets.shape[0] - 1):
+        first[document] = num
+        start, end = offsets[document], offsets[document + 1]
+        cuts[num] = start
+        num += 1
+        position = start + num_bytes
+        while position < end:
+            if data[position] == 32 or data[position] == 10:
+                cuts[num] = position
+                num += 1
+                position += num_bytes
+            else:
+                position += 1
+    first[offsets.shape[0] - 1] = num
+    cuts[num] = offsets[offsets.shape[0] - 1]
+    return num
 
 
 def _prefix(encoder: Encoder) -> int:
     """Return how many bytes an encoder puts before a text."""
-    (ids,) = encoder.ids(pa.array(["a"], pa.large_string()))
+    ids, _ = encoder.ids(pa.array(["a"], pa.large_string()))
     return int(encoder.piece_bytes[ids].sum()) - 1
 
 

@@ -3,19 +3,22 @@
 import json
 import shutil
 from collections import Counter
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import sentencepiece
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
 from token_vocabulary import commit, with_vocabulary, write_byte_level, write_vocabulary
 from vocabulary_models import small_model
 
 from pipelines import engines, store
 from pipelines.errors import DataError, EnvironmentProblem
-from tokenizer import encode, encode_unit, encoder, export, tokens
+from tokenizer import encode, encode_unit, encoder, export, spm_format, tokens
 from tokenizer.segments import units_of
 from tokenizer.sentences import sentence_ends
 
@@ -283,7 +286,7 @@ class _Foreign:
         self._ids = [np.array(own, np.int32) for own in ids]
 
     def ids(self, _text):
-        return self._ids
+        return encoder._joined(self._ids)
 
 
 def test_an_end_inside_a_token_moves_to_its_end_and_is_counted():
@@ -325,3 +328,29 @@ def test_text_of_the_development_corpora_adds_up_in_every_language(data):
         assert batch.counts["moved_ends"] == 0
         num_documents += len(text)
     assert num_documents > 100
+
+
+def test_a_long_document_has_the_ids_of_its_words(texts):
+    data = export.finished(small_model())
+    ours = encoder._SentencePiece(data)
+    hugging_face = tokenizers.Tokenizer.from_str(
+        json.dumps(export.tokenizer_json(spm_format.parse(data, place="test")))
+    )
+    long = "\n".join(clean_text for documents in texts.values() for clean_text in documents) * 3
+    unspaced = "".join(texts["tha_Thai"]).replace(" ", "").replace("\n", "")
+    documents = [long, "", "a", unspaced, " ".join(["\u0e01"] * 5000)]
+    ids, offsets = ours.ids(pa.array(documents, pa.large_string()))
+    for document, (start, end) in zip(documents, pairwise(offsets.tolist()), strict=True):
+        assert ids[start:end].tolist() == hugging_face.encode(document).ids
+
+
+@given(st.lists(st.text(alphabet="ab \n\u0e01", max_size=40), max_size=8))
+def test_blocks_part_documents_at_white_space_and_lose_nothing(documents):
+    text = pa.array(documents, pa.large_string())
+    cuts, first = encoder.blocks(text, num_bytes=4)
+    data = "".join(documents).encode()
+    assert cuts[first].tolist() == [
+        sum(len(d.encode()) for d in documents[:i]) for i in range(len(documents) + 1)
+    ]
+    starts = set(cuts[first].tolist())
+    assert all(data[cut : cut + 1] in (b" ", b"\n") for cut in cuts.tolist() if cut not in starts)
