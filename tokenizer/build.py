@@ -164,16 +164,19 @@ class Build:
                 merged, labels, factors=self.factors(weights) * share, seed=self.settings.seed
             )
             options = train.options(self.settings, required=required, size=self.settings.size)
+            seeds = train.SEED_FACTOR * self.settings.size
+            seeds = seeds if self.settings.algorithm == "unigram" else 0
             written: list[store.Written] = []
             with self.samples.writing(f"{title}.arrow", committed=written) as file:
                 with pa.ipc.new_file(file, units.schema) as writer:
                     writer.write_table(units)
         # The sample's bytes and the options are all that the model depends on.
-        name = store.fingerprint([publish.VERSION, written[0].sha256, options])[:20]
+        name = store.fingerprint([publish.VERSION, written[0].sha256, options, seeds])[:20]
         unit = {
             "name": name,
             "sample": f"{title}.arrow",
             "options": options,
+            "seeds": seeds,
             "num_bytes": sample.mass(units),
         }
         with self.timed("train"):

@@ -48,9 +48,9 @@ class Parity(Section):
 
     max_mean_cost: float = Field(default=0.05, ge=0)
     """It stops before the mean number of tokens grows by more than this share."""
-    max_rounds: int = Field(default=6, ge=1, le=100)
+    max_rounds: int = Field(default=10, ge=1, le=100)
     """Trainings at the most; each is one on a sample, the last one is whole."""
-    step: float = Field(default=2.5, gt=0, le=4)
+    step: float = Field(default=1.5, gt=0, le=4)
     """How strongly a language's share answers to what it pays: share times premium to this."""
     sample_mb: int = Field(default=24, ge=1)
     """Megabytes of text, repetitions counted, in each of these trainings."""

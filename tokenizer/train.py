@@ -7,11 +7,11 @@ journal is not trained again.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -27,9 +27,10 @@ from .config import NUM_BYTES, NUM_SPECIAL, VocabSettings
 NUM_THREADS = 8
 """Of the trainer, whatever the machine has: part of the recipe."""
 BATCH_UNITS = 65536
-SEEDS = 1_000_000  # pieces that Unigram starts from
 SHRINK = 0.75
-SEED_SHARE = 0.25  # of the time, roughly, until the first iteration
+SEED_FACTOR = 2
+"""Pieces that Unigram starts from, in sizes of the vocabulary: those of a BPE (`spm_process`)."""
+SEED_SHARE = 0.4  # of the time, roughly, that takes
 
 
 def options(settings: VocabSettings, *, required: str, size: int) -> dict[str, Any]:
@@ -58,7 +59,6 @@ def options(settings: VocabSettings, *, required: str, size: int) -> dict[str, A
         "split_digits": False,
         "max_sentencepiece_length": settings.max_piece_chars,
         "max_sentence_length": 1 << 20,  # bytes; longer units would be dropped without a word
-        "seed_sentencepiece_size": SEEDS,
         "shrinking_factor": SHRINK,
         "num_threads": NUM_THREADS,
         "pad_id": 0,
@@ -102,15 +102,11 @@ def train_unit(unit: Mapping[str, Any], context: Mapping[str, Any]) -> None:
         return
     report = progress.reporter(context.get("progress"))
     total = int(unit["num_bytes"])
-    watch = _Watch(total, unit["options"]["vocab_size"], report)
+    watch = _Watch(total, unit["options"]["vocab_size"], report, seeds=unit["seeds"])
     samples = store.Folder(context["samples"])
-    with samples.local(unit["sample"]) as sample, tempfile.TemporaryDirectory() as place:
-        local = str(sample.absolute())
-        spec = Path(place) / "spec.json"
-        spec.write_text(
-            store.canonical_json({"sample": local, "options": unit["options"]}), encoding="utf-8"
-        )
-        model = _run(spec, watch)
+    with samples.local(unit["sample"]) as sample:
+        spec = {key: unit[key] for key in ("options", "seeds")}
+        model = _run({"sample": str(sample.absolute()), **spec}, watch)
     written = folder.write_bytes(f"{unit['name']}.model", export.finished(model))
     folder.write_json(f"{unit['name']}.json", {"files": [asdict(written)]})
     report(0, total, finished=True)
@@ -143,17 +139,19 @@ def _units(merged: store.Folder, label: str) -> Iterator[tuple[str, int]]:
         yield from zip(units, numbers, strict=True)
 
 
-def _run(spec: Path, watch: _Watch) -> bytes:
-    command = [sys.executable, "-m", "tokenizer.spm_process", str(spec)]
+def _run(spec: Mapping[str, Any], watch: _Watch) -> bytes:
+    """Return the model of a training in a process of its own, which ends when this one does."""
+    command = [sys.executable, "-m", spm_process.__name__]
     root = Path(__file__).resolve().parents[1]
-    with subprocess.Popen(
-        command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    ) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         reader = threading.Thread(target=watch.read, args=(process.stderr,), daemon=True)
         reader.start()
         try:
+            _hand_over(process.stdin, store.canonical_json(spec).encode() + b"\n")
             model = process.stdout.read()
             process.wait()
         except BaseException:
@@ -163,6 +161,16 @@ def _run(spec: Path, watch: _Watch) -> bytes:
     if process.returncode == 0:
         return model
     raise _failure(process.returncode, watch.last)
+
+
+def _hand_over(pipe: IO[bytes], line: bytes) -> None:
+    """Write a line to a process's input, and leave it open: the process ends when it is closed."""
+    try:
+        pipe.write(line)
+        pipe.flush()
+    except BrokenPipeError:  # it has died already; what it said tells why
+        with contextlib.suppress(BrokenPipeError):
+            pipe.close()
 
 
 def _failure(code: int, said: str) -> KoineError:
@@ -178,7 +186,7 @@ def _failure(code: int, said: str) -> KoineError:
             f"pieces.\n  Set vocab.size to {int(too_large[2]):,} or less, or add text."
         )
     return DataError(
-        f"the SentencePiece trainer failed: {said}\n"
+        f"the SentencePiece trainer failed: {said or f'exit code {code}'}\n"
         "  Look at vocab.size, vocab.character_coverage and the text."
     )
 
@@ -186,9 +194,12 @@ def _failure(code: int, said: str) -> KoineError:
 class _Watch:
     """Reads the trainer's log: how far it is, and what it said last when it failed."""
 
-    def __init__(self, total: int, size: int, report: progress.Reporter) -> None:
+    def __init__(self, total: int, size: int, report: progress.Reporter, *, seeds: int = 0) -> None:
         self._total, self._size, self._report = total, size, report
-        self._seeds = 0
+        self._bpe_size = seeds or size
+        self._bpe_share = SEED_SHARE if seeds else 1.0
+        self._merges, self._seeds = 1, 0
+        self._raised = False
         self.last = ""
 
     def read(self, log: IO[bytes]) -> None:
@@ -196,15 +207,18 @@ class _Watch:
             line = raw.decode("utf-8", "replace").strip()
             if line.startswith(spm_process.FAILED):
                 self.last = line.removeprefix(spm_process.FAILED)
-            elif not self.last and line.startswith("Traceback"):
-                self.last = "it raised an exception"
+            elif self._raised or line.startswith("Traceback"):
+                self._raised, self.last = True, line  # in the end the exception's own line
             elif seeds := re.search(r"Initialized (\d+) seed sentencepieces", line):
                 self._seeds = int(seeds[1])
                 self._say(SEED_SHARE)
             elif size := re.search(r"EM sub_iter=\d+ size=(\d+)", line):
                 self._say(SEED_SHARE + (1 - SEED_SHARE) * self._shrunk(int(size[1])))
-            elif added := re.search(r"Added: .*size=(\d+)", line):  # BPE
-                self._say(min(int(added[1]) / self._size, 1.0))
+            elif alphabet := re.search(r"Alphabet size=(\d+)", line):
+                fixed = NUM_SPECIAL + NUM_BYTES + int(alphabet[1])
+                self._merges = max(self._bpe_size - fixed, 1)
+            elif merged := re.search(r"Merged: freq=\d+ merges=(\d+)", line):  # BPE
+                self._say(self._bpe_share * min(int(merged[1]) / self._merges, 1.0))
 
     def _shrunk(self, size: int) -> float:
         """Return how far it is from the seeds to the size, in rounds."""

@@ -79,7 +79,8 @@ def test_a_language_that_cannot_be_judged_keeps_its_share():
 
 
 def test_shares_move_within_bounds():
-    one = fit.Round(np.ones(3), np.array([0.001, 1000.0, 1.0]), 1.0, 0.5)
+    premium = np.array([0.001, 1000.0, 1.0])
+    one = fit.Round(np.ones(3), premium, premium, 1.0, 0.5)
     moved = fit.next_weights(one, step=4.0)
     assert moved.max() <= fit.MAX_SHIFT
     assert moved.min() >= 1 / fit.MAX_SHIFT
@@ -94,3 +95,37 @@ def test_the_curve_names_the_worst_language_and_the_chosen_round():
     assert [point["round"] for point in curve] == list(range(len(found.rounds)))
     assert curve[0]["worst_label"] == "khm_Khmr"
     assert [point["chosen"] for point in curve].count(True) == 1
+
+
+def test_a_language_that_got_more_and_paid_no_less_gives_it_back():
+    """Khmer learns its few kilobytes by heart beyond twice its share, and pays for it."""
+
+    def train(weights, _number):
+        khmer = 220 / weights[1] ** 0.3 if weights[1] <= 2 else 400.0
+        return paid(np.array([100.0 / weights[0] ** 0.1, khmer, 120.0 / weights[2] ** 0.1]))
+
+    parity = Parity(max_rounds=8, max_mean_cost=9, step=3)
+    found = fit.fit(train, labels=LABELS, parity=parity)
+    worst = [one.worst for one in found.rounds]
+    assert max(worst) > worst[0]  # it went too far ...
+    beyond = int(np.argmax(worst))
+    assert all(one.weights[1] <= 2 for one in found.rounds[beyond + 1 :])  # ... once
+    assert found.weights[1] <= 2
+    assert found.rounds[found.chosen].worst <= worst[0]
+
+
+def test_of_rounds_that_are_as_good_for_the_worst_the_fairest_is_chosen():
+    costs = ([100.0, 150.0, 140.0], [100.0, 150.0, 120.0], [100.0, 150.0, 110.0])
+    rounds = iter(costs)
+    found = fit.fit(
+        lambda _weights, _number: paid(np.array(next(rounds))),
+        labels=LABELS,
+        parity=Parity(max_rounds=3, max_mean_cost=9),
+    )
+    ginis = [one.gini for one in found.rounds]
+    as_good = [
+        n
+        for n, one in enumerate(found.rounds)
+        if one.worst <= min(r.worst for r in found.rounds) * fit.AS_GOOD
+    ]
+    assert found.chosen == min(as_good, key=lambda n: ginis[n])
