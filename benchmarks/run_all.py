@@ -18,6 +18,8 @@ BENCHMARKS = {
     "steps": [],
     "beam_share": [],
     "memory": [],
+    "count_words": [],
+    "encode": [],
     "datatrove_build": [],
 }
 QUICK = {
@@ -25,6 +27,8 @@ QUICK = {
     "steps": ["--documents", "500", "--repeats", "1"],
     "beam_share": ["--documents", "500", "--repeats", "2"],
     "memory": ["--documents", "200"],
+    "count_words": ["--documents", "500", "--repeats", "1"],
+    "encode": ["--documents", "300", "--repeats", "1"],
     "datatrove_build": ["--documents", "200"],
 }
 

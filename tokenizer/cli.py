@@ -25,6 +25,9 @@ from pipelines.cli import (
 )
 
 if TYPE_CHECKING:
+    from pipelines.store import Folder
+
+    from .loading import Tokenizer
     from .texts import Texts
 
 app = typer.Typer(
@@ -122,19 +125,15 @@ def report_cli(
     json: AsJson = False,
 ) -> None:
     """Show what each language pays with a vocabulary, or with several side by side."""
-    from pipelines import show, store
+    from pipelines import show
 
     from . import report
 
-    facts = report.report(
-        [*(tokenizers or []), *([] if tokenizers else [f"{out}/vocab"])],
-        texts=_texts(parallel, out),
-    )
-    target = Path(to) if to else None
-    folder = store.Folder(target.parent if target else out)
+    loaded, texts = _loaded(tokenizers, out), _texts(parallel, out)
+    folder, name, data = _page(to or f"{out}/vocab-report.html")
+    facts = report.report(loaded, texts=texts)
     folder.create()
-    name = target.name if target else "vocab-report.html"
-    folder.write_json(f"{Path(name).stem}.json", facts)
+    folder.write_json(data, facts)
     folder.write_bytes(name, report.render(facts).encode())
     if json:
         print_json({**facts, "report": folder.path(name)})
@@ -143,8 +142,74 @@ def report_cli(
         sys.stderr.write(f"\nreport   {folder.path(name)}\n")
 
 
+def _page(to: str) -> tuple[Folder, str, str]:
+    """Return the folder of a report, the name of its page and that of its facts.
+
+    Raises:
+        ConfigError: it would overwrite what is no report.
+    """
+    from pipelines import store
+    from pipelines.errors import ConfigError
+
+    place, slash, name = to.rpartition("/")
+    folder = store.Folder(place or slash or ".")
+    if Path(name).suffix not in (".html", ".htm"):
+        raise ConfigError(
+            f"--to {to}: is no page.\n  Name one, report.html; its facts go beside it, report.json."
+        )
+    if folder.exists(store.MANIFEST):
+        raise ConfigError(
+            f"--to {to}: the files of {folder.url} are as its {store.MANIFEST} says, and no others "
+            "belong there.\n  Name a page in another folder."
+        )
+    data = f"{Path(name).stem}.json"
+    found = folder.read_json(data) if folder.exists(data) else {"tokenizers": []}
+    if not isinstance(found, dict) or "tokenizers" not in found:
+        raise ConfigError(
+            f"--to {to}: {folder.path(data)} is no report and would be overwritten.\n"
+            "  Give the page another name."
+        )
+    return folder, name, data
+
+
+def _loaded(tokenizers: list[str] | None, out: str) -> list[Tokenizer]:
+    """Return the tokenizers of these paths, or the build's own.
+
+    Raises:
+        DataError: there is none, or it can't be read.
+    """
+    from tempfile import TemporaryDirectory
+
+    from pipelines import store
+    from pipelines.errors import DataError
+
+    from . import loading
+    from .publish import ARTEFACT
+
+    if tokenizers:
+        return [loading.load(path) for path in tokenizers]
+    own = store.Folder(out) / ARTEFACT
+    if not own.exists(store.MANIFEST):  # killed while it was written, there may be an old file
+        raise DataError(
+            f"{own.url}: no training has finished here.\n"
+            "  Train a vocabulary first, name its build with --out, or give a tokenizer."
+        )
+    if own.is_local:
+        return [loading.load(own.url)]
+    with TemporaryDirectory() as place:
+        copy = store.Folder(place) / ARTEFACT
+        for name in (store.MANIFEST, loading.SPM, loading.JSON):
+            if own.exists(name):
+                copy.write_bytes(name, own.read_bytes(name))
+        return [loading.load(copy.url)]
+
+
 def _texts(parallel: Path | None, out: str) -> Texts:
-    """Return the text to judge by: parallel, or what the build's vocabulary was judged by."""
+    """Return the text to judge by: parallel, or what the build's vocabulary was judged by.
+
+    Raises:
+        DataError: there is none, or it is not what was written.
+    """
     from pipelines import store
     from pipelines.errors import DataError
 
@@ -155,11 +220,16 @@ def _texts(parallel: Path | None, out: str) -> Texts:
     if parallel is not None:
         return read_parallel(parallel)
     folder = store.Folder(out) / ARTEFACT
-    if not folder.exists(HELD_OUT):
+    place = folder.path(HELD_OUT)
+    if not folder.exists(store.MANIFEST):
         raise DataError(
-            f"{folder.path(HELD_OUT)}: there is no held-out text to judge by.\n"
+            f"{place}: there is no held-out text to judge by.\n"
             "  Train a vocabulary first, name its build with --out, or give --parallel."
         )
+    files = store.listed(store.read_manifest(folder, artefact=ARTEFACT))
+    wrong = [problem for file in files if file.name == HELD_OUT and (problem := folder.check(file))]
+    if wrong:
+        raise DataError(f"{place}: {wrong[0]}.\n  Train again to repair it, or give --parallel.")
     import pyarrow as pa
 
     with folder.open_arrow(HELD_OUT) as file:
@@ -215,6 +285,7 @@ def encode_cli(
 def verify_cli(out: Out = DEFAULT_OUT, *, json: AsJson = False) -> None:
     """Re-hash the vocabulary and the token shards and name what is wrong (exit 3)."""
     from pipelines import store
+    from pipelines.terminal import safe
 
     from .publish import ARTEFACT
     from .tokens import TOKENS
@@ -222,17 +293,22 @@ def verify_cli(out: Out = DEFAULT_OUT, *, json: AsJson = False) -> None:
     root = store.Folder(out)
     wrong: list[str] = []
     num_files = 0
+    hashes: list[str] = []
     for kind in (ARTEFACT, TOKENS):
         folder = root / kind
         if kind == TOKENS and not folder.exists(store.MANIFEST):
             continue  # nothing was encoded yet
-        num_files += len(store.read_manifest(folder, artefact=kind)["files"])
+        manifest = store.read_manifest(folder, artefact=kind)
+        num_files += len(manifest["files"])
+        hashes.append(manifest["vocab_hash"])
         wrong += store.verify(folder, artefact=kind)
+    if len(set(hashes)) > 1:
+        wrong.append(f"{folder.url}: of the vocabulary {hashes[1]}, not of this one, {hashes[0]}")
     if json:
         print_json({"files": num_files, "wrong": wrong})
     else:
         for line in wrong:
-            sys.stdout.write(line + "\n")
+            sys.stdout.write(safe(line) + "\n")
         if not wrong:
             sys.stdout.write(f"{num_files:,} files, all as their manifests say.\n")
     if wrong:
@@ -249,11 +325,12 @@ def pieces_cli(
     json: AsJson = False,
 ) -> None:
     """Show how a vocabulary, or several, cut a text into pieces."""
-    from . import loading
+    from pipelines.errors import ConfigError
 
+    if any("\ud800" <= character <= "\udfff" for character in text):  # Python's, for other bytes
+        raise ConfigError("TEXT: is not UTF-8.\n  Convert it: iconv -f <its encoding> -t UTF-8.")
     rows: list[dict[str, Any]] = []
-    for path in tokenizers or [f"{out}/vocab"]:
-        tokenizer = loading.load(path)
+    for tokenizer in _loaded(tokenizers, out):
         names = tokenizer.pieces()
         ids = tokenizer.encode([text]).ids.tolist()
         rows.append({"name": tokenizer.name, "ids": ids, "pieces": [names[i] for i in ids]})

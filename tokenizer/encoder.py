@@ -2,11 +2,14 @@
 
 A document's ids are those of tokenizer.json for the same text, which are SentencePiece's as far as
 it can count: it adds up scores in float32, which is exact for some seven thousand pieces of koine's
-(`export.finished` rounds them) and goes astray beyond. So a long document is handed over in blocks
-that end at white space, which no piece crosses. The bytes that each piece stands for are known, so
-a running sum over the ids gives every token's place in the text as the tokenizer sees it, in which
-`tokenizer.sentences` gives the ends: offsets need not be asked for, which makes SentencePiece ten
-times slower. It is also a check: the sum has to come out at the length of the text.
+(`export.finished` rounds them) and goes astray beyond. So text is handed over in blocks that end at
+white space, which no piece crosses; for the same reason a word that a batch repeats is handed over
+once (`tokenizer.repeated`), which halves the work.
+
+The bytes that each piece stands for are known, so a running sum over the ids gives every token's
+place in the text as the tokenizer sees it, in which `tokenizer.sentences` gives the ends: offsets
+need not be asked for, which makes SentencePiece ten times slower. It is also a check: the sum has
+to come out at the length of the text.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from pipelines.errors import DataError
 from pipelines.jit import kernel
 from pipelines.unicode import Integer, buffers
 
+from . import repeated
 from .export import BYTES, MODEL, SPECIAL, TOKENIZER, vocab_hash
 from .normaliser import WORD_START
 from .parity_bpe import tokenizer_hash
@@ -187,22 +191,35 @@ class _SentencePiece:
         numbers = list(range(len(self._model)))
         pieces = self._model.id_to_piece(numbers)
         control = self._model.is_control(numbers)
-        self.piece_bytes = np.array(
-            [
-                0 if skipped else len(piece.replace(WORD_START, " ").encode())
-                for piece, skipped in zip(pieces, control, strict=True)
-            ],
-            np.int64,
-        )
-        self.piece_bytes[np.array(self._model.is_byte(numbers))] = 1
-        self.piece_bytes[self._model.unk_id()] = 0
+        spelled = [
+            b"" if skipped else piece.replace(WORD_START, " ").encode()
+            for piece, skipped in zip(pieces, control, strict=True)
+        ]
+        spelled[slice(*self.byte_ids)] = [bytes([byte]) for byte in range(len(BYTES))]
+        spelled[self._model.unk_id()] = b""
+        self.piece_bytes = np.array([len(piece) for piece in spelled], np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.piece_bytes)])
+        self._pieces = repeated.Pieces(np.frombuffer(b"".join(spelled), np.uint8), starts)
         self.prefix = _prefix(self)
 
     def ids(self, text: pa.LargeStringArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        words = repeated.distinct_words(text)
+        once = pa.LargeStringArray.from_buffers(
+            1, pa.py_buffer(np.array([0, len(words.text)])), pa.py_buffer(words.text)
+        )
+        ids, _ = self._ids_in_blocks(once)
+        first = repeated.first_ids(words, ids, self._pieces)
+        return self._ids_in_blocks(text) if first is None else repeated.spread(words, ids, first)
+
+    def _ids_in_blocks(
+        self, text: pa.LargeStringArray
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         cuts, first_block = blocks(text)
         buffers = [None, pa.py_buffer(cuts), text.buffers()[2]]
         parts = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(cuts) - 1, buffers)
-        ids, offsets = _joined(self._model.encode(parts.to_pylist(), return_type="numpy"))
+        # A thread: the engine has a process for each core already.
+        found = self._model.encode(parts.to_pylist(), return_type="numpy", num_threads=1)
+        ids, offsets = _joined(found)
         return ids, offsets[first_block]
 
 

@@ -69,6 +69,7 @@ def publish(
     """
     vocab = run.vocab
     vocab.create()
+    vocab.remove_temporary()
     # From here on the old artefact is gone; what is listed never changes under a reader.
     for name in (store.MANIFEST, export.MODEL):
         vocab.remove(name)

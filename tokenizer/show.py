@@ -92,6 +92,6 @@ def show_encoded(encoded: Encoded) -> None:
 def show_pieces(rows: list[dict[str, Any]]) -> None:
     """Print a text as each tokenizer cuts it."""
     for row in rows:
-        sys.stdout.write(f"{row['name']}: {len(row['pieces'])} pieces\n")
+        sys.stdout.write(f"{safe(row['name'])}: {len(row['pieces'])} pieces\n")
         shown = isolated if sys.stdout.isatty() else safe
         sys.stdout.write("  " + " ".join(shown(piece) for piece in row["pieces"]) + "\n")
