@@ -144,8 +144,10 @@ def main() -> NoReturn:
     except Exception as error:
         if hasattr(error, "format_message"):  # a wrong command line, in click's own words
             context = getattr(error, "ctx", None)
-            usage = f"{context.get_usage()}\n" if context else ""
-            _fail(f"{usage}{error.format_message()}", 2)
+            message = str(error.format_message())
+            if context and not message.lstrip().startswith("Usage:"):  # a group's help has it
+                message = f"{context.get_usage()}\n{message}"
+            _fail(message, 2)
         raise
     if code == 130:
         _fail(INTERRUPTED, 130)

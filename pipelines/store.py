@@ -36,6 +36,13 @@ from .errors import DataError
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 TEMPORARY = ".tmp-"
+MADE_BY = {
+    "corpus": "koine corpus build",
+    "removed": "koine corpus build",
+    "vocab": "koine vocab train",
+    "tokens": "koine vocab encode",
+}
+"""What to run for each artefact, for the errors that miss one."""
 
 _attempts = itertools.count()
 _points = itertools.count(1)
@@ -312,8 +319,8 @@ def read_manifest(folder: Folder, *, artefact: str) -> dict[str, Any]:
     """
     if not folder.exists(MANIFEST):
         raise DataError(
-            f"{folder.url}: there is no {MANIFEST}, so no build has finished here.\n"
-            "  Run the build to its end; a killed one goes on where it was."
+            f"{folder.url}: there is no {MANIFEST}, so no {artefact} has been finished here.\n"
+            f"  Run `{MADE_BY[artefact]}` to its end; a killed one goes on where it was."
         )
     manifest: dict[str, Any] = folder.read_json(MANIFEST)
     found = manifest.get("artefact"), manifest.get("format_version")

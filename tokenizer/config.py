@@ -68,7 +68,8 @@ class VocabSettings(Section):
     sampling: Sampling = Sampling()
     """How much of each language is used."""
     fit: Literal["parity", "none"] = "parity"
-    """`parity` shifts the shares to the languages that pay most, until that no longer helps."""
+    """`parity` shifts the shares to the languages that pay most, until that no longer helps;
+    `parity-bpe` has a way of its own instead."""
     parity: Parity = Parity()
     """How far that goes."""
     labels: tuple[Label, ...] | None = None
@@ -91,7 +92,7 @@ class VocabSettings(Section):
     """Of the sampling."""
 
     @model_validator(mode="after")
-    def _fit_needs_unigram(self) -> VocabSettings:
+    def _weights_are_given(self) -> VocabSettings:
         if self.sampling.by == "weights" and not self.sampling.weights:
             raise PydanticCustomError(
                 "weights",

@@ -113,7 +113,7 @@ def test_verify_names_missing_shortened_and_foreign_files(tmp_path):
 
 
 def test_an_artefact_without_manifest_is_not_read(tmp_path):
-    with pytest.raises(DataError, match="no build has finished here"):
+    with pytest.raises(DataError, match="no corpus has been finished here"):
         store.read_manifest(store.Folder(tmp_path), artefact="corpus")
 
 
