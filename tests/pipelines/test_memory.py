@@ -82,8 +82,13 @@ for unit in units.plan(loaded, base=path.parent):
          "splits": [split.to_json() for split in unit.splits], "num_bytes": unit.num_bytes},
         {"config": loaded.model_dump(mode="json"), "work": out},
     )
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(peak if sys.platform == "darwin" else peak * 1024)
+status = Path("/proc/self/status")
+if status.exists():  # ru_maxrss would count what the process that started this one held
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    print(int(lines["VmHWM"].split()[0]) * 1024)
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak if sys.platform == "darwin" else peak * 1024)
 """
 
 
