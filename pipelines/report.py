@@ -59,9 +59,10 @@ def render(facts: retention.Facts) -> str:
     )
 
 
-def _template(name: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+def environment_of(templates: Path) -> jinja2.Environment:
+    """Return what renders a report's templates: text of a corpus can't act on the page."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -69,6 +70,10 @@ def _template(name: str) -> jinja2.Template:
         # Whatever is text and not yet HTML has its hidden characters named, wherever it is used.
         finalize=lambda value: wording.visible(value) if type(value) is str else value,
     )
+
+
+def _template(name: str) -> jinja2.Template:
+    environment = environment_of(TEMPLATES)
     environment.filters |= {
         "count": wording.count,
         "size": wording.size,

@@ -32,7 +32,6 @@ OWNERS = {
         "typer": {"cli.py"},
     },
     "tokenizer": {
-        "jinja2": {"report.py"},
         "sentencepiece": {"encoder.py", "export.py", "loading.py", "prove.py", "spm_process.py"},
         "tokenizers": {"encoder.py", "loading.py", "parity_bpe.py", "prove.py"},
         "typer": {"cli.py"},

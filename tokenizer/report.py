@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from pipelines import languages, wording
 from pipelines.report import TEMPLATES as HOUSE_TEMPLATES
+from pipelines.report import environment_of
 
 from . import evaluate, loading, metrics, pictures
 from .meanings import DASH, MEANINGS, advice, figures, fixed
@@ -89,15 +89,7 @@ def render(facts: Facts) -> str:
     """Return the report as one HTML page, from the facts of `report`."""
     script = (HOUSE_TEMPLATES / "report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        # Whatever is text and not yet HTML has its hidden characters named, wherever it is used.
-        finalize=lambda value: wording.visible(value) if type(value) is str else value,
-    )
+    environment = environment_of(TEMPLATES)
     environment.filters |= {
         "count": wording.count,
         "name_of": languages.name_of,
