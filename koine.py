@@ -1,4 +1,4 @@
-"""The front door: `koine corpus | vocab | check | schema`.
+"""The front door: `koine corpus | vocab | pretrain | check | schema`.
 
 Imports nothing heavy, so that help answers at once. It puts its own folder first on the import path
 and checks that the packages it loads lie beside it: their names are taken by other distributions.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 HERE = Path(__file__).resolve().parent
-PACKAGES = ("pipelines", "tokenizer")
+PACKAGES = ("pipelines", "tokenizer", "pretrain")
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -63,9 +63,10 @@ def composed() -> Any:  # noqa: ANN401
     from pydantic import create_model
 
     from pipelines.config import Config as Corpora
+    from pretrain.config import Config as Pretrain
     from tokenizer.config import Config as Vocab
 
-    return create_model("Koine", __base__=(Corpora, Vocab), __doc__="A corpora.yaml.")
+    return create_model("Koine", __base__=(Corpora, Vocab, Pretrain), __doc__="A corpora.yaml.")
 
 
 @app.command("check", epilog="Example: koine check corpora.yaml")

@@ -41,6 +41,8 @@ MADE_BY = {
     "removed": "koine corpus build",
     "vocab": "koine vocab train",
     "tokens": "koine vocab encode",
+    "checkpoint": "koine pretrain run",
+    "export": "koine pretrain export",
 }
 """What to run for each artefact, for the errors that miss one."""
 

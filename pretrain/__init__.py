@@ -1,0 +1,1 @@
+"""From token shards to a multilingual encoder: plan, batch, model, train, export."""
