@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 STAMP := .venv/.installed
 
 .PHONY: demo test lint bench schema docs venv clean
@@ -11,6 +12,9 @@ demo: $(STAMP)
 	$(BIN)/koine corpus build corpora.yaml --out build/demo
 	$(BIN)/koine vocab train corpora.yaml --out build/demo
 	$(BIN)/koine vocab encode corpora.yaml --out build/demo
+	$(BIN)/koine pretrain run corpora.yaml --out build/demo --resume
+	$(BIN)/koine pretrain export build/demo/runs/bert-tiny --to build/demo/export
+	$(BIN)/python samples/fill_mask.py build/demo/export
 
 test: lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -36,8 +40,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("koine needs Python 3.11 to 3.13, found " + sys.version.split()[0] \
 	    + "; name another one: make PYTHON=python3.12 ...") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipelines,dev]'
+	$(PIP) "$$(grep '^torch==' constraints.txt)"  # first, so that a build of your choice is kept
+	$(PIP) -c constraints.txt -e '.[pipelines,pretrain,dev]'
 	@touch $(STAMP)
 
 clean:
-	rm -rf build pipelines/__pycache__ tokenizer/__pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build pipelines/__pycache__ tokenizer/__pycache__ pretrain/__pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -41,6 +41,7 @@ check_packages()
 import typer  # noqa: E402
 
 from pipelines import cli as corpus_cli  # noqa: E402
+from pretrain import cli as pretrain_cli  # noqa: E402
 from tokenizer import cli as vocab_cli  # noqa: E402
 
 INTERRUPTED = "interrupted. Run the same command again: what is finished is kept."
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus_cli.app, name="corpus")
 app.add_typer(vocab_cli.app, name="vocab")
+app.add_typer(pretrain_cli.app, name="pretrain")
 
 
 def composed() -> Any:  # noqa: ANN401

@@ -45,6 +45,14 @@ class Shape:
         """Return what the norms add to a variance: BERT's 1e-12, ModernBERT's 1e-5."""
         return 1e-12 if self.family == "bert" else 1e-5
 
+    def matrices_in(self, name: str) -> int:
+        """Return how many matrices a weight is, one below the other: 3 where queries, keys and
+        values come of one product, 2 where both inputs of a gated layer do.
+        """
+        if name.endswith("qkv.weight"):
+            return 3
+        return 2 if self.family == "modern" and name.endswith("feed_in.weight") else 1
+
     def is_global(self, layer: int) -> bool:
         """Tell whether a layer sees the whole sequence."""
         return self.family == "bert" or layer % self.global_every == 0
