@@ -56,7 +56,7 @@ def _of_languages(found: Sequence[Row]) -> Iterator[Alarm]:
         judged = sum(row.now is not None for row in found)
         yield Alarm(
             "worse",
-            f"{len(worse):,} of {judged:,} languages got worse over the last two evaluations, by "
+            f"{len(worse):,} of {judged:,} languages got worse over the last evaluations, by "
             "more than 1 %.",
             " Text that was seen often is learnt by heart: lower pretrain.sampling.max_repeat, or "
             "add text. Where it was seen rarely, others push it out: pretrain.sampling.weights can "
@@ -107,14 +107,17 @@ def _of_judging(facts: Facts, found: Sequence[Row]) -> Iterator[Alarm]:
             tuple(missing),
             is_loud=False,
         )
-    unsure = [row.label for row in found if row.now is not None and row.is_unsure]
+    judged = [row for row in found if row.now is not None]
+    unsure = [row.label for row in judged if row.is_unsure]
     if unsure:
+        every = len(unsure) == len(judged) > 1
         yield Alarm(
             "unsure",
-            f"{_languages(len(unsure))} judged by fewer than {SURE_MASKED:,} hidden tokens.",
-            " Small changes there are noise, and no alarm; they are marked ~ in the table. More text"
-            " helps, or a higher pretrain.held_out.share.",
-            tuple(unsure) if len(unsure) <= NAMED else (),
+            f"{'All ' if every else ''}{_languages(len(unsure))} judged by fewer than "
+            f"{SURE_MASKED:,} hidden tokens.",
+            " Small changes there are noise, and no alarm. More text helps, or a higher"
+            " pretrain.held_out.share.",
+            () if every or len(unsure) > NAMED else tuple(unsure),
             is_loud=False,
         )
 

@@ -62,7 +62,7 @@ def smoothed(values: Sequence[float | None], groups: Sequence[int]) -> list[floa
 
     The change from one group (a stage) to the next stays as sharp as it was.
     """
-    half = len(values) // 100 + 1
+    half = len(values) // 100
     sums = list(accumulate((value or 0.0 for value in values), initial=0.0))
     known = list(accumulate((value is not None for value in values), initial=0))
     found: list[float | None] = []

@@ -3,7 +3,7 @@
 Promises: micro-batch m of a block is a function of the seed, the block and m: the same bytes in any
 order of calls, on any rank, in any process. Exactly `rate` x N tokens are masked in each full one,
 none of them special; sequences do not overlap, and padding is in sequences of its own.
-Does not promise: that several threads may share one `Batches`.
+Does not promise: that it masks whole words to the last token; see `masking`.
 
 Shape letters: N tokens, D sequences, K masked tokens: slots of a micro-batch, fixed. Sequences fill
 slots from 0 on; behind them, N is cut into pseudo-sequences of padding no longer than any other
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from . import draws
 from .masking import CLS, MASK, SEP, choose, choose_each, num_each, replace
+from .packing import Packing
+from .packing import num_slots as num_slots
 from .pairs import Long
-from .plan import Block, Packing
-from .plan import num_slots as num_slots
+from .plan import Block
 
 Int = NDArray[np.int32]
 Number = TypeVar("Number", np.int64, np.float32)

@@ -12,7 +12,7 @@ the texts' licences and says that `license` is still to be added; the hub takes 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -79,7 +79,6 @@ def render(facts: Facts) -> str:
         "md": markdown,
         "code": code,
         "name_of": languages.name_of,
-        "named": named,
     }
     environment.globals["percent"] = wording.percent
     return environment.get_template("card.md.j2").render(
@@ -103,6 +102,7 @@ def render(facts: Facts) -> str:
         judged=judged,
         judged_pieces=JUDGED_PIECES,
         few_tokens=FEW_TOKENS,
+        named=lambda labels: named(labels, num_all=len(rows)),
         optimizer=_optimizer(settings),
         schedule=_schedule(settings["schedule"]),
     )
@@ -184,8 +184,10 @@ def code(text: str) -> str:
     return f"`{line or '?'}`"
 
 
-def named(labels: list[str]) -> str:
-    """Return languages as a list in a sentence, the first ones where there are many."""
+def named(labels: Sequence[str], *, num_all: int) -> str:
+    """Return languages as they stand in a sentence; the first ones where there are many."""
+    if len(labels) == num_all > 1:
+        return f"all {wording.count(num_all)} languages"
     shown = ", ".join(f"{markdown(languages.name_of(x))} ({code(x)})" for x in labels[:SHOWN])
     more = len(labels) - SHOWN
     return shown if more <= 0 else f"{shown} and {wording.count(more)} more"

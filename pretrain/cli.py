@@ -88,24 +88,34 @@ def run_cli(
     if not run.machine.is_first:
         return
     page = report.write(run.folder)
+    again = _again(config, out, name, preset, budget, overrides)
     if json:
         print_json({**trained.result, "report": page})
     elif not quiet:
-        show.show_result(trained.result, report=page, command=_again(config, out, name, preset))
+        show.show_result(trained.result, report=page, command=again)
     if trained.signal is not None:
         sys.stderr.write(
             f"koine: stopped by a signal after step {trained.result['steps']:,}; all of it is "
-            f"saved. Go on: {_again(config, out, name, preset)}\n"
+            f"saved. Go on: {again}\n"
         )
         raise SystemExit(128 + trained.signal)
 
 
-def _again(config: Path, out: str, name: str | None, preset: str | None) -> str:
+def _again(
+    config: Path,
+    out: str,
+    name: str | None,
+    preset: str | None,
+    budget: str | None,
+    overrides: list[str] | None,
+) -> str:
     """Return the command that goes on with a run."""
     import shlex
 
-    options = {"--out": None if out == DEFAULT_OUT else out, "--name": name, "--preset": preset}
-    given = [text for key, value in options.items() if value for text in (key, value)]
+    options = [("--out", None if out == DEFAULT_OUT else out), ("--preset", preset)]
+    options += [("--budget", budget), ("--name", name)]
+    options += [("--set", value) for value in overrides or []]
+    given = [text for key, value in options if value for text in (key, value)]
     return shlex.join(["koine", "pretrain", "run", str(config), *given, "--resume"])
 
 

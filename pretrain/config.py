@@ -22,6 +22,7 @@ PresetName = Literal[
     "bert-tiny", "bert-small", "bert-base", "modern-tiny", "modern-small", "modern-base"
 ]
 CPU_MICRO_BATCH_TOKENS = 8192
+EVALUATION_TOKENS, CPU_EVALUATION_TOKENS = 8192, 1024
 _UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
@@ -141,8 +142,8 @@ class EvaluationSettings(Section):
 
     times: int = Field(default=10, ge=1)
     """Evaluations over the run, in equal parts, the last one at its end; one more before it."""
-    tokens: int = Field(default=8192, ge=128)
-    """Tokens of each language at the most."""
+    tokens: int | None = Field(default=None, ge=128)
+    """Tokens of each language at the most; 8,192 on a GPU and 1,024 on a CPU when left out."""
 
 
 class CheckpointSettings(Section):
@@ -302,6 +303,10 @@ def resolve(settings: PretrainSettings, *, on_cpu: bool) -> PretrainSettings:
     schedule = settings.schedule.model_copy(
         update={"kind": settings.schedule.kind or preset.schedule}
     )
+    tokens = CPU_EVALUATION_TOKENS if on_cpu else EVALUATION_TOKENS
+    evaluation = settings.evaluation.model_copy(
+        update={"tokens": settings.evaluation.tokens or tokens}
+    )
     return settings.model_copy(
         update={
             "layers": shape.layers,
@@ -316,6 +321,7 @@ def resolve(settings: PretrainSettings, *, on_cpu: bool) -> PretrainSettings:
             "block": settings.block or preset.block,
             "optimizer": optimizer,
             "schedule": schedule,
+            "evaluation": evaluation,
         }
     )
 

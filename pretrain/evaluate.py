@@ -63,7 +63,7 @@ def held_out(run: Run) -> Held | None:
         packing=packing,
         pairs=bool(settings.nsp),
     )
-    block, num_tokens = _shortened(block, settings.evaluation.tokens, len(part.num_documents))
+    block, num_tokens = _shortened(block, settings.evaluation.tokens or 1, len(part.num_documents))
     block = replace(block, micro_starts=pack(block.lengths, packing, mask_rate=MASK_RATE))
     batches = Batches(
         block,

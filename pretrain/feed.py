@@ -3,7 +3,8 @@
 No worker processes: one numpy thread makes micro-batches many times faster than a GPU takes them
 (benchmarks/loader.py), and has no state to lose. Each rank plans every block for itself and fills
 only the micro-batches that are its own: the ones whose number, over the whole run, leaves its rank
-when divided by the number of ranks. So the data of a step does not depend on how many there are.
+when divided by the number of ranks. So the data of a step does not depend on how many there are,
+and a micro-batch is handed out when all ranks have one, so that all know of the same blocks.
 
 Which stage a block is of depends on how far the run is when it begins. A run measured in tokens
 knows that by itself; one measured in time is told by the loop at each step (`at_step`), and a block
@@ -36,7 +37,7 @@ class Fed:
     block: int
     stage: int
     begun: tuple[Begun, ...]
-    """The blocks that began up to this micro-batch, since the one before it of this rank."""
+    """The blocks that began with it or with the other ranks' that are beside it."""
 
 
 class Feed:
@@ -73,7 +74,6 @@ class Feed:
         self._rank, self._num_ranks = rank, num_ranks
         self._queue: queue.Queue[Fed | BaseException] = queue.Queue(DEPTH)
         self._told: dict[int, float] = {}
-        self._latest = 0.0
         self._news = threading.Condition()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -81,8 +81,10 @@ class Feed:
 
     def at_step(self, step: int, progress: float) -> None:
         """Tell how far the run is when a step begins; needed where it is measured in time."""
+        if self._progress_of is not None:
+            return
         with self._news:
-            self._told[step] = self._latest = progress
+            self._told[step] = progress
             self._news.notify_all()
 
     def get(self) -> Fed:
@@ -120,6 +122,7 @@ class Feed:
             self._begun.append(Begun(0, self._stage_at(0.0)))
             fresh = list(self._begun)
         number, wanted = len(self._begun) - 1, self._first
+        own: list[tuple[MicroBatch, int, int]] = []
         while not self._stopped.is_set():
             batches = self._source.batches(number, self._begun)
             start = self._begun[number].first
@@ -127,8 +130,9 @@ class Feed:
             for micro in range(wanted, end):
                 if micro % self._num_ranks == self._rank:
                     stage = self._begun[number].stage
-                    batch = batches.micro_batch(micro - start)
-                    self._put(Fed(batch, number, stage, tuple(fresh)))
+                    own.append((batches.micro_batch(micro - start), number, stage))
+                if (micro + 1) % self._num_ranks == 0:
+                    self._put(Fed(*own.pop(), tuple(fresh)))
                     fresh.clear()
                 if self._stopped.is_set():
                     return

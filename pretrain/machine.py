@@ -85,7 +85,7 @@ def machine(settings: PretrainSettings) -> Machine:
     """
     device = device_of(settings)
     on_gpu = device.type == "cuda"
-    rank, num_ranks = _join(device)
+    rank, ranks = _join(device)
     bf16 = settings.precision == "bfloat16" or (settings.precision == "auto" and on_gpu)
     kernel = on_gpu and bf16 and torch.cuda.get_device_capability(device) >= (8, 0)
     if settings.attention == "varlen" and not kernel:
@@ -107,14 +107,18 @@ def machine(settings: PretrainSettings) -> Machine:
         peak,
         source,
         rank,
-        num_ranks,
+        ranks,
     )
 
 
+def num_ranks() -> int:
+    """Return the number of ranks; torchrun says it in the environment."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def _join(device: torch.device) -> tuple[int, int]:
-    """Return the rank and the number of ranks; torchrun says them in the environment."""
-    num_ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if num_ranks == 1:
+    """Return the rank and the number of ranks."""
+    if num_ranks() == 1:
         return 0, 1
     if not torch.distributed.is_initialized():
         # Gloo beside NCCL: what the ranks agree on between steps must not wait for the GPU.
@@ -126,7 +130,7 @@ def _join(device: torch.device) -> tuple[int, int]:
                 f"torch.distributed: the ranks don't find each other ({error}).\n"
                 "  Start them with torchrun."
             ) from error
-    return torch.distributed.get_rank(), num_ranks
+    return torch.distributed.get_rank(), num_ranks()
 
 
 def agree(machine: Machine, *values: float) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines import languages, wording
 
+from .alarms import CHANCE
 from .axes import short
 from .standing import (
     SURE_MASKED,
@@ -234,6 +235,8 @@ def advice(row: Row) -> list[str]:
     """Return in sentences what to know about a language, and what would help it."""
     found = []
     epochs = row.epochs
+    if row.left is not None and row.left > 1 and row.trend != "new":
+        found.append("The untrained model guessed it better: too little of it was seen so far.")
     if row.trend == "worse" and epochs is not None and epochs >= OFTEN:
         found.append(
             f"Its text was seen {times(epochs)} times, and what was held out gets harder to guess: "
@@ -248,6 +251,6 @@ def advice(row: Row) -> list[str]:
         found.append(
             f"Its text was seen {times(epochs)} times and has little more to teach: add text."
         )
-    if row.nsp_accuracy is not None and row.nsp_accuracy < 0.55 and not row.is_unsure:
+    if row.nsp_accuracy is not None and row.nsp_accuracy < CHANCE and not row.is_unsure:
         found.append("Its sentence pairs are told no better than by chance.")
     return found

@@ -17,8 +17,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any
+from io import FileIO
+from typing import TYPE_CHECKING, Any
 
+from pipelines.disk import explained
 from pipelines.errors import EnvironmentProblem
 
 if TYPE_CHECKING:
@@ -47,11 +49,11 @@ class Log:
             EnvironmentProblem: the folder can't be written, or TensorBoard is not installed.
         """
         folder.create()
-        self._steps = _Lines(folder, LOG, from_step=from_step)
-        self._evaluations = _Lines(folder, EVALUATION, from_step=from_step)
         self._writer = None
         if tensorboard and folder.is_local:
             self._writer = _writer(folder.path(TENSORBOARD), purge_step=from_step + 1)
+        self._steps = _Lines(folder, LOG, from_step=from_step)
+        self._evaluations = _Lines(folder, EVALUATION, from_step=from_step)
 
     def __enter__(self) -> Log:
         """Return the log, which the block's end closes."""
@@ -145,19 +147,21 @@ class _Lines:
         self._data = b"".join(line + b"\n" for line in kept)
         if old != self._data:
             folder.write_bytes(name, self._data)
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._is_open = True
         if folder.is_local:
             self._data = b""
-            self._file = (folder.root / name).open("ab")
+            self._file = (folder.root / name).open("ab", buffering=0)
 
     def add(self, record: Record) -> None:
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
         if self._file is None:
             self._data += line.encode()
         else:
-            self._file.write(line.encode())
-            self._file.flush()
+            with explained(self._folder.path(self._name)):
+                rest = memoryview(line.encode())
+                while rest:
+                    rest = rest[self._file.write(rest) :]
 
     def flush(self) -> None:
         if self._file is None and self._is_open:

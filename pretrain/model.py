@@ -46,7 +46,7 @@ class Inputs(NamedTuple):
     types_N: Tensor
     """(N,) int32: 0 for the first part of a pair, 1 for the second."""
     cu_D1: Tensor
-    """(D + 1,) int32 borders of the sequences, padding being some too; then N as often as needed."""
+    """(D + 1,) int32 borders of the sequences, those of padding too; then N to fill up."""
     masked_K: Tensor
     """(K,) int64 places to predict; unused slots hold 0."""
     labels_K: Tensor
@@ -259,7 +259,12 @@ def _first(inputs: Inputs) -> Tensor:
 
 
 def _judge(logits_RV: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the cross-entropy of each row in float32, and whether the label scores highest."""
+    """Return the cross-entropy of each row in float32, and whether its label scores highest.
+
+    Compiled, this is one kernel that reads the logits, and one that turns them into their gradient
+    where they are: inductor knows torch's cross-entropy. logsumexp less the label's score, gathered,
+    would have a gradient of zeros as large as the logits.
+    """
     wide_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32))
     ce_R = F.cross_entropy(wide_RV, labels_R, reduction="none")
-    return ce_R, logits_RV.detach().argmax(-1) == labels_R
+    return ce_R, wide_RV.detach().argmax(-1) == labels_R

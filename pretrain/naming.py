@@ -76,7 +76,7 @@ def to_transformers(state: Mapping[str, Tensor], shape: Shape) -> dict[str, Tens
         state: `Pretrainer.state_dict()`.
         shape: of the model.
     """
-    found = {}
+    found: dict[str, Tensor] = {}
     for ours, theirs in _names(shape):
         parts = (state[ours],) if len(theirs) == 1 else state[ours].chunk(len(theirs))
         found.update(zip(theirs, parts, strict=True))

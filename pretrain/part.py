@@ -4,7 +4,6 @@ Promises: a request takes numpy calls for each shard that it touches and none fo
 for one copy of each long span; tokens are copied once, from the mapped file into the answer. A span
 never leaves the part of its document: that is an assertion, since the next tokens in the file are
 another document's or held out.
-Measured: 13,671 documents of 536 languages, most of them of one document: 870 M tokens/s, one core.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ from pipelines.errors import ConfigError, DataError
 from tokenizer import tokens
 
 from . import flops
+from .checkpoint import Checkpoints
 from .config import PretrainSettings, resolve, seconds_of, shape_of
-from .machine import Machine, device_of, machine
+from .machine import Machine, agree, device_of, machine, num_ranks
 from .presets import Shape
 from .shards import Shards
 from .source import Source
@@ -107,6 +108,11 @@ def prepare(settings: PretrainSettings, *, out: str, name: str | None, resume: b
     """
     folder = run_folder(out, name or settings.preset)
     before = read_config(folder) if folder.exists(CONFIG) else None
+    if before is None and Checkpoints(folder / CHECKPOINTS, keep=1).steps():
+        raise DataError(
+            f"{folder.path(CONFIG)}: there is no such file, but there are checkpoints of a run.\n"
+            "  Put it back, or start another run with --name."
+        )
     if before is not None and settings.micro_batch_tokens is None:  # it was another device's, maybe
         num = before["settings"]["micro_batch_tokens"]
         settings = settings.model_copy(update={"micro_batch_tokens": num})
@@ -120,18 +126,11 @@ def prepare(settings: PretrainSettings, *, out: str, name: str | None, resume: b
     vocabulary = read_vocabulary(store.Folder(out) / "vocab")
     shards = open_shards(resolved, out=out, vocab_hash=vocabulary.hash)
     here = machine(resolved)
-    run = _run(folder, resolved, here, vocabulary, shards, out=out, before=before)
-    if run.per_step % here.num_ranks:
-        raise ConfigError(
-            f"pretrain.batch_tokens: a step has {run.per_step} micro-batches, which"
-            f" {here.num_ranks} ranks can't share evenly.\n  Start as many ranks as divide it, or"
-            " change batch_tokens or micro_batch_tokens."
-        )
+    run = _run(folder, resolved, here, vocabulary, shards, before=before)
     if before is not None:
         _refuse_others(folder, before, run.config)
     if here.is_first:
-        folder.create()
-        folder.write_json(CONFIG, run.config)
+        folder.create()  # `train` writes the rest, when nobody else does
     return run
 
 
@@ -146,7 +145,7 @@ def reopen(folder: store.Folder, *, out: str) -> Run:
     settings = settings.model_copy(update={"device": "cpu", "precision": "float32"})
     vocabulary = read_vocabulary(store.Folder(out) / "vocab")
     shards = open_shards(settings, out=out, vocab_hash=vocabulary.hash)
-    run = _run(folder, settings, machine(settings), vocabulary, shards, out=out, before=config)
+    run = _run(folder, settings, machine(settings), vocabulary, shards, before=config)
     _refuse_others(folder, config, run.config)
     return run
 
@@ -174,12 +173,9 @@ def _run(
     vocabulary: Vocabulary,
     shards: Shards,
     *,
-    out: str,
     before: dict[str, Any] | None,
 ) -> Run:
     shape = shape_of(settings)
-    folder_of_tokens = store.Folder(out) / tokens.TOKENS
-    corpus_hash = tokens.read_manifest(folder_of_tokens, vocab_hash=vocabulary.hash)["corpus"]
     planned = (
         int(before["planned_tokens"]) if before else _planned(settings, shape, here, vocabulary)
     )
@@ -197,7 +193,7 @@ def _run(
         "vocab_pieces": len(vocabulary.pieces),
         "vocab_hash": vocabulary.hash,
         "tokens_hash": shards.fingerprint,
-        "corpus_hash": corpus_hash,
+        "corpus_hash": shards.corpus_hash,
         "labels": list(shards.labels),
         "seed": settings.seed,
         "planned_tokens": planned,
@@ -224,7 +220,8 @@ def _planned(
         num_sequences=num / length,
     )
     rate_s = here.peak * here.num_ranks * EXPECTED_MFU / (one / num)
-    return int(rate_s * seconds_of(settings.budget or "1h"))
+    (planned,) = agree(here, rate_s * seconds_of(settings.budget or "1h"))
+    return int(planned)  # each rank may have measured another peak
 
 
 def _check(settings: PretrainSettings) -> None:
@@ -239,6 +236,13 @@ def _check(settings: PretrainSettings) -> None:
         raise ConfigError(
             f"pretrain.micro_batch_tokens: {micro:,} hold less than two sequences of {longest:,}.\n"
             "  Raise it, or lower max_length (of the stages, too)."
+        )
+    per_step, ranks = (settings.batch_tokens or 0) // micro, num_ranks()
+    if per_step % ranks:  # said before the ranks wait for each other
+        raise ConfigError(
+            f"pretrain.batch_tokens: a step has {per_step} micro-batches, which {ranks} ranks can't"
+            " share evenly.\n  Start as many ranks as divide it, or change batch_tokens or"
+            " micro_batch_tokens."
         )
 
 

@@ -77,14 +77,15 @@ def _checkpoint(folder: store.Folder) -> dict[str, Any] | None:
     return {"step": state["step"], "tokens_by_label": state.get("tokens_by_label") or {}}
 
 
-def write(run: store.Folder) -> store.Written:
-    """Write the page of a run into its folder.
+def write(run: store.Folder) -> str:
+    """Write the page of a run into its folder; return where it is.
 
     Raises:
         DataError: there is no run.
         EnvironmentProblem: the folder can't be written.
     """
-    return run.write_bytes(REPORT, render(report(run)).encode())
+    run.write_bytes(REPORT, render(report(run)).encode())
+    return run.path(REPORT)
 
 
 def render(facts: Facts) -> str:
@@ -126,7 +127,12 @@ def _parts(facts: Facts) -> dict[str, Any]:
     rows = standing.rows(facts)
     judged = [row for row in rows if row.now is not None]
     surest = standing.worst_of(rows)
+    settings = facts["config"].get("settings") or {}
+    device = ((facts.get("result") or {}).get("machine") or {}).get("device")
     return {
+        "preset": facts["config"].get("preset") or "a model",
+        "layers": settings.get("layers"),
+        "width": settings.get("width"),
         "judged": judged,
         "unjudged": [row for row in rows if row.now is None],
         "worst": surest[0] if surest else None,
@@ -142,8 +148,9 @@ def _parts(facts: Facts) -> dict[str, Any]:
         "training": _training(facts),
         "spark": lambda row: pictures.spark(row.trained, kind=row.trend),
         "has_pairs": any(row.nsp_accuracy is not None for row in judged),
-        "device": ((facts.get("result") or {}).get("machine") or {}).get("device"),
-        "settings": list(_flat(facts["config"].get("settings") or {}, prefix="pretrain")),
+        "device": "a CPU" if device == "cpu" else device,
+        "skipped": standing.skips(facts["log"]),
+        "settings": list(_flat(settings, prefix="pretrain")),
         "chance": CHANCE,
     }
 

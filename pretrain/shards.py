@@ -54,7 +54,7 @@ class Shards:
     """Of the held-out part by language, shape (L,)."""
     held_by: tuple[HeldBy, ...]
     """How each language's held-out part was made: of whole documents, of their ends, or not at all,
-    where there are few documents and each is all but one sentence."""
+    where there are few documents and the last sentence of each begins before its end."""
     dtype: np.dtype[Any]
     """Of tokens: uint16 or uint32."""
     vocab_hash: str

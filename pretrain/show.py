@@ -6,7 +6,6 @@ corpus, are hostile to a terminal; they go through `terminal.safe` or `isolated`
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pipelines.terminal import isolated, safe
 if TYPE_CHECKING:
     from rich.live import Live
 
+    from .export import Exported
     from .standing import Facts, Row
 
 LINES_S = 10.0
@@ -33,16 +33,18 @@ class Progress:
     """Shows a run as it goes: a line that stays, on a terminal; a line every ten seconds else."""
 
     def __init__(
-        self, *, total_steps: int | None = None, quiet: bool = False, every_s: float = LINES_S
+        self, config: Mapping[str, Any], *, quiet: bool = False, every_s: float = LINES_S
     ) -> None:
         """Decide how to show; nothing is shown yet.
 
         Args:
-            total_steps: planned ones; None where the run is as long as its time.
+            config: of the run, as config.json has it.
             quiet: show nothing at all.
             every_s: time between two lines where there is no terminal.
         """
-        self._total, self._quiet, self._every_s = total_steps, quiet, every_s
+        from .standing import planned_steps
+
+        self._total, self._quiet, self._every_s = planned_steps(config), quiet, every_s
         self._live: Live | None = None
         self._shown_at = -every_s
         self._first: tuple[float, float] | None = None
@@ -80,21 +82,6 @@ class Progress:
         else:
             sys.stderr.write(safe(text) + "\n")
             sys.stderr.flush()
-
-    @contextlib.contextmanager
-    def waiting(self, text: str) -> Iterator[None]:
-        """Say what is waited for while the block runs; a terminal shows for how long."""
-        if self._live is None:
-            self.note(text)
-            yield
-            return
-        before = self._live.renderable
-        self._live.update(_Waiting(text))
-        try:
-            yield
-        finally:
-            if self._live is not None:
-                self._live.update(before)
 
     def step(self, record: Mapping[str, Any], *, progress: float, elapsed_s: float) -> None:
         """Show a line of the log.
@@ -169,28 +156,11 @@ class _Line:
         yield Text(_GAP.join(fields), no_wrap=True, overflow="ellipsis")
 
 
-class _Waiting:
-    """What is waited for, and for how long; it is drawn again as the clock moves."""
-
-    def __init__(self, text: str) -> None:
-        self._text, self._since = safe(text), time.monotonic()
-
-    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:  # noqa: ANN401
-        from rich.text import Text
-
-        del console, options
-        seconds = time.monotonic() - self._since
-        yield Text(f"{self._text}  {seconds:.0f} s", no_wrap=True, overflow="ellipsis")
-
-
 def _table(rows: Sequence[Row]) -> None:
     """Print languages: bits per byte at first and last, and what they have seen."""
     from pipelines import show
 
     from .meanings import bits, name_of, share, signed, times
-
-    def text(said: str) -> str:
-        return said.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
     show.table(
         ["language", "label", "bits/byte", "untrained", "left", "change", "guessed", "seen", ""],
@@ -200,9 +170,9 @@ def _table(rows: Sequence[Row]) -> None:
                 row.label,
                 bits(row.now),
                 bits(row.untrained),
-                text(share(row.left)),
-                text(signed(row.change)),
-                text(share(row.mlm_accuracy)),
+                _plain(share(row.left)),
+                _plain(signed(row.change)),
+                _plain(share(row.mlm_accuracy)),
                 "" if row.epochs is None else f"{times(row.epochs)} times",
                 row.trend if row.trend in ("worse", "unclear") else "",
             ]
@@ -215,13 +185,14 @@ def _worst_and_best(found: Sequence[Row]) -> None:
     """Print the table of the worst languages, and of the best ones if there are many."""
     from . import standing
 
-    judged = standing.worst_of(found)
-    num = len(judged)
-    few = num <= WORST_SHOWN + BEST_SHOWN
-    _table(judged if few else [*judged[:WORST_SHOWN], *judged[-BEST_SHOWN:]])
-    said = "" if few else f"the {WORST_SHOWN} worst and the {BEST_SHOWN} best of "
-    mean = fmean(row.now or 0.0 for row in judged)
-    sys.stderr.write(f"{said}{num:,} languages; mean {mean:.2f} bits per byte\n")
+    judged = [row.now for row in found if row.now is not None]
+    shown = standing.worst_of(found)
+    said = f"{len(judged):,} languages"
+    if len(shown) > WORST_SHOWN + BEST_SHOWN:
+        shown = [*shown[:WORST_SHOWN], *shown[-BEST_SHOWN:]]
+        said = f"the {WORST_SHOWN} worst and the {BEST_SHOWN} best of {said}"
+    _table(shown)
+    sys.stderr.write(f"{said}; mean {fmean(judged):.2f} bits per byte\n")
 
 
 def _alarms(facts: Facts, found: Sequence[Row]) -> None:
@@ -235,53 +206,56 @@ def _alarms(facts: Facts, found: Sequence[Row]) -> None:
         sys.stderr.write(f"{mark}{alarm.title}{named}\n   {alarm.detail.replace('`', '')}\n")
 
 
-def show_result(result: Mapping[str, Any], *, facts: Facts, run: str) -> None:
+def show_result(result: Mapping[str, Any], *, report: str, command: str) -> None:
     """Print how a run ended: the languages, what to know, what comes next.
 
     Args:
         result: of `train`, as result.json has it.
-        facts: of the run, by `report.report`.
-        run: its folder.
+        report: where its page is.
+        command: what would go on with it.
     """
     from . import standing
     from .meanings import duration
+    from .report import report as facts_of
 
+    facts = facts_of(result["run"])
     found = standing.rows(facts)
     if any(row.now is not None for row in found):
         _worst_and_best(found)
     _alarms(facts, found)
-    loss = result.get("loss")
+    loss, seconds = result.get("loss"), result.get("seconds")
     sys.stderr.write(
         f"\n{result['steps']:,} steps, {result['tokens']:,} tokens"
         + (f", loss {loss:.3f}" if loss is not None else "")
-        + (f"; took {_plain(duration(result['seconds']))}" if result.get("seconds") else "")
+        + (f"; took {_plain(duration(seconds))}" if seconds else "")
         + "\n"
     )
-    if not result.get("finished"):
-        sys.stderr.write("stopped before its end: the same command with --resume goes on\n")
-    _places(run)
+    _places(report, facts=facts, command=None if result.get("finished") else command)
 
 
-def _places(run: str) -> None:
-    here = safe(run).rstrip("/")
-    sys.stderr.write(
-        f"\nrun      {here}\n"
-        f"report   {here}/report.html\n"
-        f"next     open the report; koine pretrain export {here} --to DIR\n"
-        f"         tensorboard --logdir {here}/tensorboard\n"
-    )
+def _places(report: str, *, facts: Facts, command: str | None) -> None:
+    """Print where things are, and what comes next."""
+    page = safe(report)
+    run = page.rpartition("/")[0]
+    following = [safe(command)] if command else []
+    if facts.get("checkpoint"):
+        following.append(f"koine pretrain export {run} --to DIR")
+    following.append(f"tensorboard --logdir {run}/tensorboard")
+    lines = [f"run      {run}", f"report   {page}", f"next     {following[0]}"]
+    lines += [f"         {line}" for line in following[1:]]
+    sys.stderr.write("\n" + "\n".join(lines) + "\n")
 
 
 def _plain(text: str) -> str:
-    return text.replace("\N{NO-BREAK SPACE}", " ")
+    return text.replace("\N{NO-BREAK SPACE}", " ").replace("\N{MINUS SIGN}", "-")
 
 
-def show_run(facts: Facts, *, run: str) -> None:
+def show_run(facts: Facts, *, report: str) -> None:
     """Print where a run stands: its figures, its worst languages, how it goes on.
 
     Args:
         facts: of the run, by `report.report`.
-        run: its folder.
+        report: where its page is.
     """
     from . import standing
     from .meanings import figures
@@ -294,7 +268,7 @@ def show_run(facts: Facts, *, run: str) -> None:
     preset = safe(str(facts["config"].get("preset") or "a model"))
     sys.stdout.write(f"{safe(facts['run'])}: {preset}, {steps}, {state}\n")
     for row in figures(facts, found):
-        sys.stdout.write(f"  {row['title']:<24}{_plain(row['value'])}\n")
+        sys.stdout.write(f"  {row['title']:<24}{safe(_plain(row['value']))}\n")
     if any(row.now is not None for row in found):
         sys.stdout.write("\n")
         _worst_and_best(found)
@@ -304,36 +278,61 @@ def show_run(facts: Facts, *, run: str) -> None:
             "\nno checkpoint was saved yet\n"
             if where.saved is None
             else f"\nthe last checkpoint is of step {where.saved:,}; if nothing runs, "
-            "koine pretrain run CONFIG --resume goes on there\n"
+            "`koine pretrain run` with --resume goes on there\n"
         )
-    _places(run)
+    _places(report, facts=facts, command=None)
 
 
-def show_replay(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print examples of a batch as the model gets them.
+def show_replay(found: Mapping[str, Any], *, examples: int) -> None:
+    """Print examples of a step's batch as the model gets them; `[a <- b]` hides b behind a.
 
     Args:
-        rows: each with label, document, pieces (as the model gets them), masked (by place, the
-            piece that is to be guessed), and nsp (`true next`, `random next` or None); loss (of its
-            hidden pieces) where it is known.
+        found: of `replay.replay`.
+        examples: of each micro-batch.
     """
     shown = isolated if sys.stdout.isatty() else safe
-    for row in rows:
-        head = [safe(row["label"]), safe(str(row.get("document") or ""))]
-        if row.get("nsp"):
-            head.append(safe(row["nsp"]))
-        if row.get("loss") is not None:
-            head.append(f"loss {row['loss']:.3f}")
-        pieces, masked = row["pieces"], {int(at): piece for at, piece in row["masked"].items()}
-        head.append(f"{len(pieces):,} pieces, {len(masked):,} hidden")
-        sys.stdout.write("  ".join(part for part in head if part) + "\n")
-        said = []
-        for place, piece in enumerate(pieces[:PIECES_SHOWN]):
-            text = shown(piece).replace("\n", "\\n")
-            if place in masked:
-                text = f"[{text} <- {shown(masked[place])}]".replace("\n", "\\n")
-            said.append(text)
-        more = " ..." if len(pieces) > PIECES_SHOWN else ""
-        sys.stdout.write("  " + " ".join(said) + more + "\n\n")
-    if not rows:
-        sys.stderr.write("There is no such example.\n")
+
+    def cell(piece: str) -> str:
+        return shown(piece.replace("\n", "\\n"))
+
+    for micro in found["micro_batches"]:
+        num = len(micro["examples"])
+        sys.stdout.write(
+            f"step {found['step']:,}, micro-batch {micro['micro']:,} of the run (block "
+            f"{micro['block']:,}, stage {micro['stage']}): {micro['tokens']:,} tokens, "
+            f"{micro['masked']:,} hidden, {num:,} examples"
+            + (f"; the first {examples:,}:" if num > examples else ":")
+            + "\n\n"
+        )
+        for row in micro["examples"][:examples]:
+            pieces = row["pieces"]
+            hidden = sum(was is not None for _, was in pieces)
+            next_one = {"next": "true next", "random": "random next"}.get(row["nsp"], "")
+            documents = " + ".join(safe(str(name)) for name in row["documents"])
+            size = f"{len(pieces):,} pieces, {hidden:,} hidden"
+            head = [part for part in (safe(row["label"]), next_one, size, documents) if part]
+            cells = [
+                cell(seen) if was is None else f"[{cell(seen)} <- {cell(was)}]"
+                for seen, was in pieces[:PIECES_SHOWN]
+            ]
+            more = " ..." if len(pieces) > PIECES_SHOWN else ""
+            sys.stdout.write("  ".join(head) + "\n  " + " ".join(cells) + more + "\n\n")
+
+
+def show_exported(exported: Exported) -> None:
+    """Print what was exported, and how it is loaded."""
+    from pipelines.wording import size
+
+    folder = safe(exported.folder)
+    sys.stdout.write(
+        f"step {exported.step:,} after {exported.tokens:,} tokens: {exported.parameters:,} "
+        f"parameters, {_plain(size(exported.num_bytes))} in {len(exported.files):,} files\n"
+    )
+    if exported.corpus != "found":
+        sys.stderr.write(
+            f"The corpus is {exported.corpus}, so README.md can't list the licences of its texts.\n"
+        )
+    sys.stderr.write(
+        f"\nexport   {folder}\n"
+        f"next     read {folder}/README.md; AutoModel.from_pretrained({folder!r})\n"
+    )

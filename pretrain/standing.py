@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from statistics import fmean, median
 from typing import Any, Literal
 
@@ -26,7 +27,9 @@ SURE_MASKED = 1000
 """With fewer hidden tokens, a change of a percent is noise: the bounds above grow as the inverse of
 their root. (The same tokens are judged each time, so it is less noise than in one evaluation.)"""
 LEAST_MASKED = 100
-"""With fewer, a language has no trend, and is not called the worst as long as there are others."""
+"""With fewer, a language is not called the worst, as long as there are others."""
+STEADY = 3
+"""So often in a row is a trend even where little text tells it."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +82,24 @@ class Row:
         change, lately = self.change, self._since(2)
         if change is None or lately is None:
             return "new"
-        if self.masked < LEAST_MASKED:
-            return "unclear"
-        noise = max(SURE_MASKED / self.masked, 1.0) ** 0.5
-        if lately > WORSE * noise:
+        noise = max(SURE_MASKED / max(self.masked, 1), 1.0) ** 0.5
+        if self.masked >= LEAST_MASKED and lately > WORSE * noise:
             return "worse"
-        if change < -BETTER * noise:
+        if self.masked >= LEAST_MASKED and change < -BETTER * noise:
             return "better"
-        return "unclear" if self.is_unsure else "same"
+        return self._steady() if self.is_unsure else "same"
+
+    def _steady(self) -> Trend:
+        """Return the way that the last evaluations all went: noise seldom goes one way."""
+        last = [bits for _, bits in self.curve[-1 - STEADY :]]
+        steps = [after - before for before, after in pairwise(last)]
+        if len(steps) < STEADY:
+            return "unclear"
+        if all(step < 0 for step in steps) and last[-1] < last[0] * (1 - BETTER):
+            return "better"
+        if all(step > 0 for step in steps) and last[-1] > last[0] * (1 + WORSE):
+            return "worse"
+        return "unclear"
 
     @property
     def is_unsure(self) -> bool:
@@ -113,10 +126,11 @@ def rows(facts: Facts) -> list[Row]:
                 last[label] = row
                 if record["step"] == 0:
                     untrained[label] = bits
-    texts = facts["config"].get("training_tokens") or {}
+    labels = facts["config"].get("labels") or ()
+    texts = labels if isinstance(labels, Mapping) else {}
     seen = tokens_by_label(facts)
     found = []
-    for label in sorted({*curves, *facts["config"].get("labels", ()), *seen}):
+    for label in sorted({*curves, *labels, *seen}):
         own = last.get(label, {})
         found.append(
             Row(
@@ -127,7 +141,7 @@ def rows(facts: Facts) -> list[Row]:
                 nsp_accuracy=own.get("nsp_accuracy"),
                 masked=int(own.get("masked") or 0),
                 held_by=str(own.get("held_by") or "none"),
-                tokens=texts.get(label),
+                tokens=texts.get(label, {}).get("tokens"),
                 seen=seen.get(label),
             )
         )
@@ -179,8 +193,7 @@ def progress(facts: Facts) -> Progress:
     known = (last, judged, {**result, "step": result.get("steps")})
     step = max(one.get("step") or 0 for one in known)
     tokens = max(one.get("tokens") or 0 for one in known)
-    planned, per_step = settings.get("tokens"), settings.get("batch_tokens")
-    steps = -(-planned // per_step) if planned and per_step else None
+    steps = planned_steps(facts["config"])
     seconds = _seconds(facts["log"])
     budget_s = seconds_of(settings["budget"]) if settings.get("budget") else None
     # A finished run that goes on, with a longer length, is not finished any more.
@@ -197,6 +210,13 @@ def progress(facts: Facts) -> Progress:
         finished,
         (facts.get("checkpoint") or {}).get("step"),
     )
+
+
+def planned_steps(config: Mapping[str, Any]) -> int | None:
+    """Return the steps of a run; None where it is as long as its time."""
+    settings = config.get("settings") or {}
+    planned, per_step = settings.get("tokens"), settings.get("batch_tokens")
+    return -(-planned // per_step) if planned and per_step else None
 
 
 def _seconds(log: Sequence[Mapping[str, Any]]) -> float:

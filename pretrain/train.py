@@ -22,6 +22,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from pipelines import store
+from pipelines.disk import explained
 from pipelines.errors import DataError
 
 from . import evaluate as judging
@@ -32,11 +33,11 @@ from .config import seconds_of
 from .feed import Feed, inputs_of
 from .guards import memory_explained, poisoned, signals, without_pauses
 from .machine import agree, total
-from .metrics import Log
+from .metrics import Log, records
 from .model import Inputs, Pretrainer, Scores, loss
 from .optim import Optimizer, clip_
 from .place import Place, by_label
-from .prepare import CHECKPOINTS, RESULT, Run
+from .prepare import CHECKPOINTS, CONFIG, EVALUATIONS, LOG, RESULT, Run
 from .tally import SUMS, Taken, Tally
 
 MAX_ROLLBACKS = 2
@@ -73,9 +74,11 @@ def train(run: Run, *, watcher: Watcher) -> Trained:
         EnvironmentProblem: memory or disk ran out, or another process is training in the folder.
     """
     first = run.machine.is_first
-    with store.locked(run.folder) if first else contextlib.nullcontext(), memory_explained(run):
+    locked = store.locked(run.folder) if first else contextlib.nullcontext()
+    with locked, memory_explained(run), explained(run.folder.url):
         if first:
             run.folder.remove_temporary()
+            run.folder.write_json(CONFIG, run.config)
         return _Training(run, watcher).run_to_end()
 
 
@@ -119,7 +122,10 @@ class _Training:
         if self.checkpoints.latest() is not None:
             self.place = self.restore()
             self.watcher.note(f"going on after step {self.place.step:,}")
-        self.clock = Clock(self.settings, per_step=run.per_step, elapsed_s=self.place.elapsed_s)
+        self.last, self.judged = self._before(LOG), self._before(EVALUATIONS)
+        elapsed_s = self.place.elapsed_s or self.last.get("seconds", 0.0)
+        self.clock = Clock(self.settings, per_step=run.per_step, elapsed_s=elapsed_s)
+        self._recall()
         self.parallel: Any = Step(self.model)
         self.scorer: Any = self.model
         if self.machine.compiled:
@@ -144,8 +150,6 @@ class _Training:
         self.where: dict[str, int] = {}
         self.factor, self.skipped_in_row = 0.0, 0
         self.stopped: int | None = None
-        self.last: dict[str, Any] = {}
-        self.judged: dict[str, Any] = {}
         self.saved_at = time.monotonic()
         self.saved_step = self.place.step
         self.poisoned = poisoned()
@@ -165,6 +169,7 @@ class _Training:
             num_ranks=self.machine.num_ranks,
         )
         self.clock.start()
+        self.tally.begin(self.place.step)
         try:
             with signals(self.stop), without_pauses():
                 finished = self._loop(feed)
@@ -176,7 +181,7 @@ class _Training:
         result = self._result(finished=finished)
         if self.machine.is_first:
             self.run.folder.write_json(RESULT, result)
-        return Trained(self.run.folder.url, self.stopped, result)
+        return Trained(self.run.folder.url, None if finished else self.stopped, result)
 
     def _loop(self, feed: Feed) -> bool:
         while True:
@@ -186,14 +191,13 @@ class _Training:
                 float(self.stopped or 0),
                 float(self._is_save_due()),
             )
-            if stopped:
+            if stopped and progress < 1:
                 self.stopped = int(stopped)
                 self._flush()
                 self._save()
                 return False
-            due = int(progress * self.settings.evaluation.times + 1e-9)
-            if due > self.place.judged:
-                self._judge(due, final=progress >= 1)
+            if self._due(progress) > self.place.judged:
+                self._judge(self._due(progress), final=progress >= 1)
             elif save:
                 self._flush()
                 self._save()
@@ -283,6 +287,26 @@ class _Training:
         self.tokens[:] = 0
 
     # Judging, saving, going back.
+
+    def _due(self, progress: float) -> int:
+        """Return the number of the last evaluation that is due."""
+        return int(progress * self.settings.evaluation.times + 1e-9)
+
+    def _recall(self) -> None:
+        """Find out which evaluation was the last: none is told twice, or left out.
+
+        The run may have been stopped between an evaluation and its checkpoint, and it may be longer
+        now than it was, or be judged more rarely.
+        """
+        due = self._due(self.clock.progress(self.place.step))
+        is_here = self.judged.get("step") == self.place.step
+        judged = due if is_here else min(self.place.judged, due)
+        self.place.judged = int(agree(self.machine, float(judged))[0])
+
+    def _before(self, name: str) -> dict[str, Any]:
+        """Return the last line of a log up to this place in the run."""
+        lines = [one for one in records(self.run.folder, name) if one["step"] <= self.place.step]
+        return lines[-1] if lines else {}
 
     def _judge(self, number: int, *, final: bool) -> None:
         self._flush()

@@ -22,6 +22,7 @@ SENTENCES = {
 }
 """Swahili, Hindi, Arabic; and what stands in the text."""
 
+SPACE = "(a space)"
 START, END = "\N{FIRST STRONG ISOLATE}", "\N{POP DIRECTIONAL ISOLATE}"
 
 
@@ -55,7 +56,7 @@ def main() -> None:
         told = f"   (in the text: {isolated(expected)})" if expected else ""
         print(f"{isolated(text)}{told}")
         for guess in fill(text):
-            print(f"  {guess['score']:6.1%}  {isolated(guess['token_str'] or '?')}")
+            print(f"  {guess['score']:6.1%}  {isolated(guess['token_str'].strip() or SPACE)}")
 
 
 if __name__ == "__main__":

@@ -150,8 +150,7 @@ def config_of(labels, rates, planned_tokens, batch, nsp):
             "sampling": {"by": "unimax", "max_repeat": 4.0, "weights": {}}, "seed": 0,
             "optimizer": {"name": "adamw", "learning_rate": 6e-4, "betas": [0.9, 0.98]},
         },
-        "labels": sorted(labels),
-        "training_tokens": dict(labels),
+        "labels": {label: {"tokens": tokens} for label, tokens in sorted(labels.items())},
     }  # fmt: skip
 
 

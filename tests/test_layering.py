@@ -31,6 +31,12 @@ OWNERS = {
         "rich": {"show.py", "progress.py"},
         "typer": {"cli.py"},
     },
+    "pretrain": {
+        "jinja2": {"card.py"},
+        "rich": {"show.py"},
+        "safetensors": {"checkpoint.py", "export.py"},
+        "typer": {"cli.py"},
+    },
     "tokenizer": {
         "sentencepiece": {"encoder.py", "export.py", "loading.py", "prove.py", "spm_process.py"},
         "tokenizers": {"encoder.py", "loading.py", "parity_bpe.py", "prove.py"},

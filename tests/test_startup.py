@@ -50,7 +50,15 @@ def modules(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["corpus", "--help"], ["corpus", "build", "--help"]], ids=" ".join
+    "arguments",
+    [
+        ["--help"],
+        ["corpus", "--help"],
+        ["corpus", "build", "--help"],
+        ["pretrain", "--help"],
+        ["pretrain", "run", "--help"],
+    ],
+    ids=" ".join,
 )
 def test_help_imports_nothing_heavy(arguments):
     by_typer = {"pydantic"}  # it reads a command's options with it, below the top

@@ -147,7 +147,7 @@ def test_languages_that_were_not_judged_come_last_and_are_named():
     assert table_of(text)[-1] == [
         "Tibetan", "`bod_Tibt`", "–", "–", "–", "5,000,000", "2.50", "nothing"
     ]  # fmt: skip
-    assert "1 language was not judged, for want of text: Tibetan (`bod_Tibt`)." in text
+    assert "For want of text it was not judged in Tibetan (`bod_Tibt`)." in text
 
 
 def test_the_limits_name_languages_whose_figures_mean_little():
@@ -162,12 +162,17 @@ def test_the_limits_name_languages_whose_figures_mean_little():
         )
     )
     limits = text.split("\n## Limits\n")[1]
-    assert "Their figures flatter it: Tibetan (`bod_Tibt`)." in limits
-    assert "fewer than 500 masked pieces; their figures are rough: Swahili (`swh_Latn`)" in limits
-    assert "fewer than a million tokens of 1 language: Standard Arabic (`arb_Arab`)" in limits
-    assert "It has read nothing of 1 language" in limits
+    assert "the figures flatter it in Tibetan (`bod_Tibt`)." in limits
+    assert "so that figures are rough, in Swahili (`swh_Latn`)." in limits
+    assert "fewer than a million tokens, of Standard Arabic (`arb_Arab`)." in limits
+    assert "has read none of it: Norwegian Bokmål (`nob_Latn`)." in limits
     assert "nb" not in matter_of(text)["language"]
     assert "# A BERT of 5 languages\n" in text
+
+
+def test_what_holds_for_every_language_names_none():
+    text = card.render(make_facts(rows={label: {"masked": 90} for label in LABELS}))
+    assert "figures are rough, in all 6 languages." in text
 
 
 def test_a_demonstration_is_called_one_and_a_real_run_is_not():

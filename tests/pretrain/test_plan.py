@@ -6,9 +6,9 @@ import pytest
 import reference_pairs
 from planned import corpus_of, everything, numbered, opened, planned, random_sizes, spans
 
-from pretrain.batch import num_slots
 from pretrain.masking import num_each
-from pretrain.plan import Packing, pack, plan_block, tighten
+from pretrain.packing import Packing, num_slots, pack, tighten
+from pretrain.plan import plan_block
 
 
 @pytest.fixture(scope="module")
