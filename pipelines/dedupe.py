@@ -27,6 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from . import records
+
 if TYPE_CHECKING:
     from .config import Dedupe
 
@@ -36,8 +38,7 @@ SORT_COPIES = 3  # the keys, the order, and the sorted keys
 
 URL_BIT = np.uint64(1 << 63)  # of a document number: the key is of its URL
 
-URL, TEXT, NEAR = "duplicate_url", "duplicate_text", "near_duplicate"
-REASONS = (URL, TEXT, NEAR)
+URL, TEXT, NEAR = REASONS = records.DUPLICATES
 
 
 def num_partitions(num_documents: int, settings: Dedupe) -> int:

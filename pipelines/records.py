@@ -14,6 +14,9 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
+DUPLICATES = ("duplicate_url", "duplicate_text", "near_duplicate")
+"""The reasons of removed duplicates, in the order in which they are looked for."""
+
 RAW = pa.schema(
     [
         # Exactly one of `text` and `html` is set; `html` holds the page's bytes as they came.

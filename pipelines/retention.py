@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any
 
 from .config import Rules
-from .dedupe import REASONS as DUPLICATES
+from .records import DUPLICATES
 
 Facts = Mapping[str, Any]
 RULE_NAMES = frozenset(Rules.model_fields)

@@ -1,13 +1,17 @@
 """Attention within each of the sequences that lie packed in one row of tokens.
 
 Promises: a token sees the tokens of its own sequence and no others, all of them or those at most
-`window // 2` away on either side, itself included; no shape depends on a value, so a compiled model
-serves every batch. Two kernels give the same numbers up to rounding:
+`window // 2` away on either side, itself included. Three kernels give the same numbers up to
+rounding:
 
     varlen   `torch.nn.attention.varlen`, flash attention: NVIDIA, 16-bit, computes what is needed
     tiles    any device, any float: queries in tiles as long as the longest sequence, so that all
              they may see lies in three tiles of keys, and a mask hides the rest. That is three
-             times what is needed, or less: a local layer has tiles of half its window
+             times what is needed, less for windows: their tiles are half a window long
+    each     whole sequences one by one, windows in tiles: for a CPU, where nobody has to wait for
+             lengths to be read
+
+In the first two no shape depends on a value, so that a compiled model serves every batch.
 
 Does not promise: anything about sequences longer than `max_length`. They are cut off silently:
 looking for them would make the host wait for the device.
@@ -29,7 +33,7 @@ try:
 except ImportError:  # a build of torch without it
     varlen_attn = None  # type: ignore[assignment]
 
-Kernel = Literal["varlen", "tiles"]
+Kernel = Literal["varlen", "tiles", "each"]
 
 
 class Tiles(NamedTuple):
@@ -48,8 +52,10 @@ class Layout(NamedTuple):
     """(D + 1,) int32 borders, ascending from 0 to N."""
     max_length: int
     """No sequence has more tokens."""
+    lengths: list[int] | None
+    """The sequences' lengths; `each` alone."""
     whole: Tiles | None
-    """For layers that see whole sequences; None for varlen."""
+    """For layers that see whole sequences; `tiles` alone."""
     local: Tiles | None
     """For layers with a window; None for varlen, or without such layers."""
 
@@ -73,18 +79,27 @@ def layout(
         kernel: what `attend` is to use.
         dtype: of queries, keys and values.
     """
-    whole = local = None
+    lengths = whole = local = None
     max_length = min(max_length, num_tokens)
-    if kernel == "tiles":
+    if kernel == "each":
+        lengths = [length for length in cu_D1.diff().tolist() if length]
+    if kernel != "varlen":
         sequence_N = torch.searchsorted(
             cu_D1, torch.arange(num_tokens, dtype=cu_D1.dtype, device=cu_D1.device), right=True
         )
-        whole = _tiles(sequence_N, size=max_length, reach=None, dtype=dtype)
+        if kernel == "tiles":
+            whole = _tiles(sequence_N, size=max_length, reach=None, dtype=dtype)
         if window is not None:
             reach = window // 2
             size = max(1, min(max_length, reach))
             local = _tiles(sequence_N, size=size, reach=reach, dtype=dtype)
-    return Layout(cu_D1, max_length, whole, local)
+    return Layout(cu_D1, max_length, lengths, whole, local)
+
+
+def suited(kernel: Kernel, device: torch.device) -> Kernel:
+    """Return `each` in place of `tiles` on a CPU, unless the model is being compiled."""
+    here = device.type == "cpu" and not torch.compiler.is_compiling()
+    return "each" if here and kernel == "tiles" else kernel
 
 
 def attend(
@@ -105,6 +120,8 @@ def attend(
     tiles = layout.whole if window is None else layout.local
     if tiles is not None:
         return _attend_tiles(q_NHA, k_NHA, v_NHA, tiles)
+    if layout.lengths is not None:
+        return _attend_each(q_NHA, k_NHA, v_NHA, layout.lengths)
     reach = -1 if window is None else window // 2
     cu_D1, longest = layout.cu_D1, layout.max_length
     out = varlen_attn(
@@ -112,6 +129,15 @@ def attend(
     )
     assert isinstance(out, Tensor)
     return out
+
+
+def _attend_each(q_NHA: Tensor, k_NHA: Tensor, v_NHA: Tensor, lengths: list[int]) -> Tensor:
+    split = (x_NHA.split(lengths) for x_NHA in (q_NHA, k_NHA, v_NHA))
+    found = []
+    for sequence in zip(*split, strict=True):
+        q_1HSA, k_1HSA, v_1HSA = (x_SHA.transpose(0, 1)[None] for x_SHA in sequence)
+        found.append(F.scaled_dot_product_attention(q_1HSA, k_1HSA, v_1HSA)[0].transpose(0, 1))
+    return torch.cat(found)
 
 
 def _tiles(sequence_N: Tensor, *, size: int, reach: int | None, dtype: torch.dtype) -> Tiles:

@@ -133,6 +133,7 @@ def figures(facts: Facts, found: Sequence[Row]) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
 
     def add(title: str, value: str, meaning: str, remedy: str = "") -> None:
+        meaning = meaning.replace(" %", wording.NO_BREAK_SPACE + "%")
         rows.append({"title": title, "value": value, "meaning": meaning, "remedy": remedy})
 
     if judged:

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Kernel, layout
+from .attention import Kernel, layout, suited
 from .layers import BertLayer, Embeddings, Linear, ModernLayer, Norm
 from .presets import Shape
 
@@ -121,7 +121,7 @@ class Encoder(nn.Module):
             num_tokens=len(inputs.ids_N),
             max_length=max_length,
             window=self.window,
-            kernel=self.kernel,
+            kernel=suited(self.kernel, inputs.cu_D1.device),
             dtype=self.dtype,
         )
         modern = self.shape.family == "modern"

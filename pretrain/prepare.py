@@ -194,11 +194,25 @@ def _run(
         "vocab_hash": vocabulary.hash,
         "tokens_hash": shards.fingerprint,
         "corpus_hash": shards.corpus_hash,
-        "labels": list(shards.labels),
+        "labels": _labels(shards),
         "seed": settings.seed,
         "planned_tokens": planned,
     }
     return Run(folder, settings, shape, here, vocabulary, shards, source, config)
+
+
+def _labels(shards: Shards) -> dict[str, dict[str, Any]]:
+    """Return what there is of each language, to train on and to judge by."""
+    train, held = shards.view("train"), shards.view("held_out")
+    return {
+        label: {
+            "documents": int(train.num_documents[number]),
+            "tokens": int(train.num_tokens[number]),
+            "held_out_documents": int(held.num_documents[number]),
+            "held_by": shards.held_by[number],
+        }
+        for number, label in enumerate(shards.labels)
+    }
 
 
 def _planned(

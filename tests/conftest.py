@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,37 @@ def train_vocab(corpus: Path, out: Path, engine: Any = None, **changes: Any) -> 
 def sample_vocab(sample_build: Finished, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A vocabulary of the worked example's corpus; only to be read."""
     return train_vocab(sample_build.out, tmp_path_factory.mktemp("vocab") / "out")
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Any]:
+    """Starts `koine` in processes of its own, without importing torch each time."""
+    from forks import Forks
+
+    server = Forks()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def pretrain_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocabulary, tokens of five languages, and the settings of a small run; only to be read."""
+    from pretraining import write_build, write_config
+
+    out = write_build(tmp_path_factory.mktemp("pretrain") / "out")
+    write_config(out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def straight_run(
+    pretrain_build: Path, forks: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of a small run that nothing disturbed; only to be read."""
+    from pretraining import copied
+
+    out = copied(pretrain_build, tmp_path_factory.mktemp("straight") / "out")
+    config = pretrain_build / "corpora.yaml"
+    ended = forks.run("pretrain", "run", config, "--out", out, "--name", "run", "--quiet")
+    assert ended.code == 0, ended.errors
+    return out / "runs" / "run"

@@ -4,13 +4,16 @@ A server imports everything once and forks a child for each command: fresh proce
 four seconds that imports take. No thread runs in the server, so forking is safe.
 """
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +105,8 @@ def serve() -> None:
     import pretrain.train
 
     torch.set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # children need not look through all that was imported
     for line in sys.stdin:
         request, answer = json.loads(line), {}
         if "wait" in request:
@@ -128,7 +133,18 @@ def run(request: dict) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.update(request["environment"])
     sys.argv = ["koine", *request["argv"]]
-    koine.main()
+    code: object = 1
+    try:
+        koine.main()
+    except SystemExit as end:
+        code = end.code
+    except BaseException:
+        traceback.print_exc()
+    # Leave as Python does, threads first, but don't take all modules apart: that takes a second.
+    threading._shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
 
 
 if __name__ == "__main__":

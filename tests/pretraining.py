@@ -1,7 +1,9 @@
 """Small builds to train on, made in a second, and runs of a few steps."""
 
+import hashlib
 import json
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -103,3 +105,31 @@ def write_config(folder: Path, **changes: Any) -> Path:
     path = folder / "corpora.yaml"
     path.write_text(yaml.safe_dump({"pretrain": values}), encoding="utf-8")
     return path
+
+
+TIMINGS = {"tokens_per_s", "mfu", "wait_share", "seconds"}
+
+
+def what_it_is(run: Path) -> dict[str, Any]:
+    """Return all of a run that does not depend on time or place: two same runs have the same."""
+    found: dict[str, Any] = {
+        path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [*run.glob("checkpoints/*/*"), run / "config.json"]
+    }
+    found["evaluation.jsonl"] = lines(run / "evaluation.jsonl")
+    found["log.jsonl"] = without_timings(run)
+    return found
+
+
+def without_timings(run: Path) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in line.items() if key not in TIMINGS}
+        for line in lines(run / "log.jsonl")
+    ]
+
+
+def copied(build: Path, out: Path) -> Path:
+    """Copy a build's vocabulary and tokens to another folder."""
+    for name in ("vocab", "tokens"):
+        shutil.copytree(build / name, out / name)
+    return out

@@ -135,6 +135,22 @@ def test_a_machine_that_only_reads_a_corpus_loads_no_library_of_a_pipeline():
     )
 
 
+def test_a_machine_that_only_trains_needs_no_library_of_a_pipeline():
+    code = (
+        "import json, pkgutil, sys\n"
+        "import pretrain\n"
+        "for module in pkgutil.iter_modules(pretrain.__path__):\n"
+        "    __import__(f'pretrain.{module.name}')\n"
+        "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    extra = {"apache_beam", "brotli", "datasets", "fasttext", "fastwarc", "mwparserfromhell"}
+    extra |= {"resiliparse", "duckdb", "ftfy", "re2", "numba", "orjson", "xxhash", "zstandard"}
+    assert set(json.loads(run.stdout)) & (extra | {"transformers"}) == set()
+
+
 def test_every_owner_is_one():
     found = {(top, name_of(path)) for path in sources() for top in tops(path)}
     for package, libraries in OWNERS.items():

@@ -572,7 +572,7 @@ def test_the_sample_script_fills_masks_with_nothing_of_koine(places, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert len(lines) == 9
-    assert lines[0].startswith("\u2068Mwaka jana")
+    assert lines[0].startswith("\u2068Maarifa")
     assert re.fullmatch(r" +\d+\.\d%  \u2068.*\u2069", lines[1])
     assert all(line.count("\u2068") == line.count("\u2069") > 0 for line in lines)
     refused = run(tmp_path / "out", "no mask")

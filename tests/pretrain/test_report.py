@@ -323,7 +323,6 @@ def test_pictures_are_drawn_for_wide_and_for_narrow_screens_in_both_colours(page
         for width in ("wide", "narrow"):
             assert f'class="plot {kind} {width}"' in pages["thirty"]
     assert "prefers-color-scheme:dark" in pages["thirty"]
-    assert '<meta name="viewport"' in pages["thirty"]
 
 
 def test_a_change_of_the_masks_is_marked_and_the_curve_stays_sharp_there(pages):
