@@ -13,7 +13,7 @@ demo: $(STAMP)
 	$(BIN)/koine vocab train corpora.yaml --out build/demo
 	$(BIN)/koine vocab encode corpora.yaml --out build/demo
 	$(BIN)/koine pretrain run corpora.yaml --out build/demo --resume
-	$(BIN)/koine pretrain export build/demo/runs/bert-tiny --to build/demo/export
+	$(BIN)/koine pretrain export build/demo/runs/modern-tiny --to build/demo/export
 	$(BIN)/python samples/fill_mask.py build/demo/export
 
 test: lint

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+
 from pipelines import store
+from pretrain.config import PretrainSettings, resolve, shape_of
 from tokenizer import tokens
 
-from pretrain.config import PretrainSettings, resolve, shape_of
-from pretrain.machine import machine
-from pretrain.prepare import Run, open_shards
-from pretrain.source import Source
-from pretrain.vocabulary import of_pieces
+if TYPE_CHECKING:
+    from pretrain.prepare import Run
 
 NUM_LANGUAGES = 20
 NUM_SPECIAL = 5
@@ -152,6 +151,11 @@ def opened(build: Path, case: Case, *, runs: Path, toy: bool, **more: Any) -> Ru
         toy: on the CPU, even where there is a GPU.
         more: settings.
     """
+    from pretrain.machine import machine
+    from pretrain.prepare import Run, open_shards
+    from pretrain.source import Source
+    from pretrain.vocabulary import of_pieces
+
     settings = case.settings(device="cpu" if toy else "auto", **more)
     settings = resolve(settings, on_cpu=toy)
     vocab_hash = store.Folder(build / tokens.TOKENS).read_json(store.MANIFEST)["vocab_hash"]

@@ -1,6 +1,6 @@
 """One measurement of koine's training on a GPU, in a process of its own; see gpu_pretrain.py.
 
-    koine:CASE[+VARIANT]   the real loop (train.py) on real micro-batches, without judging and saving
+    koine:CASE[+VARIANT]   the real loop on real micro-batches, without judging and saving
     rates                  products of matrices and copies: what the floor is made of
     attention              both kernels, forward and backward, at the lengths of the cases
     optimizer              clipping and AdamW or Muon on the weights of bert-base
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import signal
 import statistics
 import sys
@@ -21,8 +22,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
@@ -43,10 +42,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "deterministic": {"deterministic": True},
 }
 KINDS = {
+    "pointwise and norms": ("triton_",),
     "attention": ("flash", "fmha", "attention"),
     "optimizer and clipping": ("multi_tensor", "adam"),
     "matrix products": ("gemm", "nvjet", "cutlass", "xmma", "cublas", "splitk"),
-    "pointwise and norms": ("triton",),
     "copies": ("memcpy", "memset"),
 }
 """Of kernels, by parts of their names; the first that fits."""
@@ -135,7 +134,7 @@ class Watch:
         averages = found.key_averages()
         key = "self_device_time_total" if self.on_gpu else "self_cpu_time_total"
         table = averages.table(sort_by=key, row_limit=15, max_name_column_width=100)
-        name = f"profile-{self.given.part.replace(':', '-')}.txt"
+        name = f"profile-{re.sub('[^a-z0-9-]', '-', self.given.part)}.txt"
         (self.given.out / name).write_text(table, encoding="utf-8")
         kinds: dict[str, float] = dict.fromkeys([*KINDS, "other"], 0.0)
         for one in averages:
@@ -244,7 +243,7 @@ def rates(given: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         found["matmul_flop_per_s"] = flops.measured_matmul(device, dtype=dtype)
         source = torch.randn((1 << 20) if given.toy else (1 << 30), device=device)
         target = torch.empty_like(source)
-        seconds = seconds_of(lambda: target.copy_(source), device, least_s=least)
+        seconds = seconds_of(lambda t=target, s=source: t.copy_(s), device, least_s=least)
         found["copy_bytes_per_s"] = 2 * source.nbytes / seconds
         del source, target
         masked = num * 3 // 20 // 8 * 8
@@ -320,7 +319,7 @@ def optimizer_times(given: argparse.Namespace, device: torch.device) -> dict[str
     return found
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure one part."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("part")
@@ -331,8 +330,10 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--toy", action="store_true")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     device = torch.device("cpu" if given.toy else "cuda")
+    if given.toy:
+        torch.set_num_threads(1)
     kind, _, rest = given.part.partition(":")
     if kind == "koine":
         name, _, variant = rest.partition("+")

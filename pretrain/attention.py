@@ -132,7 +132,7 @@ def attend(
 
 
 def _attend_each(q_NHA: Tensor, k_NHA: Tensor, v_NHA: Tensor, lengths: list[int]) -> Tensor:
-    split = (x_NHA.split(lengths) for x_NHA in (q_NHA, k_NHA, v_NHA))
+    split = (torch.split(x_NHA, lengths) for x_NHA in (q_NHA, k_NHA, v_NHA))
     found = []
     for sequence in zip(*split, strict=True):
         q_1HSA, k_1HSA, v_1HSA = (x_SHA.transpose(0, 1)[None] for x_SHA in sequence)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from . import draws
 from .batch import Batches
 from .feed import inputs_of
 from .machine import total
@@ -63,7 +64,9 @@ def held_out(run: Run) -> Held | None:
         packing=packing,
         pairs=bool(settings.nsp),
     )
-    block, num_tokens = _shortened(block, settings.evaluation.tokens or 1, len(part.num_documents))
+    block, num_tokens = _shortened(
+        block, settings.evaluation.tokens or 1, len(part.num_documents), seed=settings.seed
+    )
     block = replace(block, micro_starts=pack(block.lengths, packing, mask_rate=MASK_RATE))
     batches = Batches(
         block,
@@ -77,10 +80,15 @@ def held_out(run: Run) -> Held | None:
 
 
 def _shortened(
-    block: Block, max_tokens: int, num_languages: int
+    block: Block, max_tokens: int, num_languages: int, *, seed: int
 ) -> tuple[Block, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Return a block with so many tokens of each language at the most, and at least one example."""
-    order = np.argsort(block.language, kind="stable")
+    """Return a block with so many tokens of each language at the most, and at least one example.
+
+    Which ones depends on the seed and the text, not on how examples were packed.
+    """
+    key = draws.key(seed, "judged")
+    drawn = draws.bits(key, block.language, block.a_index, block.a_place)
+    order = np.lexsort((drawn, block.language))
     lengths = block.lengths[order]
     starts = np.searchsorted(block.language[order], np.arange(num_languages))
     before = np.cumsum(lengths) - lengths

@@ -9,6 +9,7 @@ Does not promise: the clock that the device really runs at; a peak is the vendor
 
 from __future__ import annotations
 
+import re
 import time
 
 import numpy as np
@@ -17,9 +18,11 @@ import torch
 from .presets import Shape
 
 PEAKS = {
+    "GB200": 2500e12,
     "B200": 2250e12,
-    "H200": 989e12,
     "GH200": 989e12,
+    "H200 NVL": 835e12,
+    "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100 NVL": 835e12,
     "H100": 989e12,
@@ -28,11 +31,12 @@ PEAKS = {
     "L4": 121e12,
     "RTX 4090": 165e12,
 }
-"""Dense bfloat16 FLOP/s with float32 sums, by a part of the device's name; the first that fits.
+"""Dense bfloat16 FLOP/s with float32 sums, by words of the device's name; the first that fits.
 
-NVIDIA's data sheets, whose figures "with sparsity" are twice these: B200 (DGX B200: 36 PFLOP/s of
-eight), H200, H100 (SXM, PCIe, NVL), A100, L40S, L4; RTX 4090: Ada architecture white paper, FP16
-with FP32 accumulate. V100 has no bfloat16."""
+From NVIDIA's data sheets, whose figures "with sparsity" are twice these: GB200 NVL72 (360 PFLOP/s
+of 72), DGX B200 (36 of 8), GH200, H200, H100, A100, L40S, L4; RTX 4090: white paper of the Ada
+architecture, "FP16 with FP32 accumulate". What is not here, or has no bfloat16 (V100), is measured.
+"""
 
 _MATMUL_WIDTH = {"cuda": 8192, "cpu": 1024}
 _MATMUL_S = 0.3
@@ -92,13 +96,19 @@ def peak(device: torch.device, *, dtype: torch.dtype = torch.bfloat16) -> tuple[
         dtype: of the products.
     """
     if device.type == "cuda" and dtype == torch.bfloat16:
-        name = torch.cuda.get_device_name(device)
-        for part, flops in PEAKS.items():
-            if part in name:
-                return flops, f"data sheet of {part}, dense bfloat16"
+        listed = data_sheet(torch.cuda.get_device_name(device))
+        if listed is not None:
+            return PEAKS[listed], f"data sheet of {listed}, dense bfloat16"
     width = _MATMUL_WIDTH.get(device.type, 1024)
     kind = str(dtype).removeprefix("torch.")
     return measured_matmul(device, dtype=dtype), f"measured, {width} x {width} {kind} product"
+
+
+def data_sheet(name: str) -> str | None:
+    """Return the device of `PEAKS` that a name means; None for others, and for parts of a GPU."""
+    if re.search(r"\b(MIG|Laptop|D)\b", name):
+        return None
+    return next((part for part in PEAKS if re.search(rf"\b{part}\b", name)), None)
 
 
 def measured_matmul(device: torch.device, *, dtype: torch.dtype) -> float:

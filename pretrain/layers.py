@@ -61,9 +61,12 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Return (N, E), or (R, E) of the rows."""
         qkv_N3HA = self.qkv(hidden_NE).unflatten(-1, (3, self.heads, -1))
-        q_NHA, k_NHA, v_NHA = qkv_N3HA.unbind(1)
-        if rotation_2NA is not None:
-            q_NHA, k_NHA = rotate(qkv_N3HA[:, :2], rotation_2NA).unbind(1)
+        if rotation_2NA is None:
+            q_NHA, k_NHA, v_NHA = qkv_N3HA.unbind(1)
+        else:
+            qk_N2HA, v_N1HA = torch.split(qkv_N3HA, (2, 1), dim=1)
+            q_NHA, k_NHA = rotate(qk_N2HA, rotation_2NA).unbind(1)
+            v_NHA = v_N1HA.squeeze(1)
         context_NHA = attend(q_NHA, k_NHA, v_NHA, layout=packed, window=self.window)
         out: Tensor = self.out(rows(context_NHA.flatten(1), rows_R))
         return out

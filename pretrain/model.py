@@ -9,8 +9,8 @@ alike (without dropout; `pretrain.naming` maps the weights). What is different m
 * Every shape is fixed by N, K and D, no value is looked at, so the whole model compiles once:
   `torch.compile(model, fullgraph=True, dynamic=False)`.
 * Behind the attention of the last layer only the K masked tokens and the first of each sequence
-  are wanted, so only these go on: with 15 % masks, 2/3 of a layer's work is saved, and the scores
-  over the vocabulary are computed for K tokens and not for N.
+  are wanted, so only these go on. With 15 % masks that saves 5 % of the products of twelve layers,
+  8 % of eight, besides the scores over the vocabulary of all other tokens.
 * Weights are float32; each product casts its weights to `dtype`. Norms, softmax and losses are
   float32 whatever it is.
 
@@ -262,8 +262,8 @@ def _judge(logits_RV: Tensor, labels_R: Tensor) -> tuple[Tensor, Tensor]:
     """Return the cross-entropy of each row in float32, and whether its label scores highest.
 
     Compiled, this is one kernel that reads the logits, and one that turns them into their gradient
-    where they are: inductor knows torch's cross-entropy. logsumexp less the label's score, gathered,
-    would have a gradient of zeros as large as the logits.
+    where they are: inductor knows torch's cross-entropy. (Less the gathered score of the label,
+    logsumexp would have a gradient of zeros as large as the logits.)
     """
     wide_RV = logits_RV.to(torch.promote_types(logits_RV.dtype, torch.float32))
     ce_R = F.cross_entropy(wide_RV, labels_R, reduction="none")

@@ -17,10 +17,8 @@ from torch import Tensor
 
 from pipelines.errors import DataError
 
+from .masking import CLS, PAD, SEP
 from .presets import Shape
-
-PAD, UNK, CLS, SEP, MASK = range(5)
-"""The special pieces, as in tokenizer.export.SPECIAL."""
 
 _BERT = {
     "encoder.embeddings.tokens": "bert.embeddings.word_embeddings.weight",
@@ -127,16 +125,6 @@ def nsp_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for name, tensor in state.items()
         if name.startswith("nsp.")
     }
-
-
-def parts(name: str, shape: Shape) -> int:
-    """Return how many matrices lie in a parameter, one below the other.
-
-    3 where queries, keys and values are one product, 2 where a gated layer's two halves are.
-    """
-    if name.endswith("attention.qkv.weight"):
-        return 3
-    return 2 if shape.family == "modern" and name.endswith("feed_in.weight") else 1
 
 
 def config_json(shape: Shape, *, vocab_rows: int) -> dict[str, Any]:

@@ -16,6 +16,9 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 from pipelines import store
 from pipelines.errors import ConfigError, DataError
 from tokenizer import tokens
@@ -113,9 +116,8 @@ def prepare(settings: PretrainSettings, *, out: str, name: str | None, resume: b
             f"{folder.path(CONFIG)}: there is no such file, but there are checkpoints of a run.\n"
             "  Put it back, or start another run with --name."
         )
-    if before is not None and settings.micro_batch_tokens is None:  # it was another device's, maybe
-        num = before["settings"]["micro_batch_tokens"]
-        settings = settings.model_copy(update={"micro_batch_tokens": num})
+    if before is not None:
+        settings = _as_before(settings, before["settings"])
     resolved = resolve(settings, on_cpu=device_of(settings).type == "cpu")
     _check(resolved)
     if before is not None and not resume:
@@ -129,9 +131,19 @@ def prepare(settings: PretrainSettings, *, out: str, name: str | None, resume: b
     run = _run(folder, resolved, here, vocabulary, shards, before=before)
     if before is not None:
         _refuse_others(folder, before, run.config)
+    assert run.source.stages  # made here, where what they can't have is refused
     if here.is_first:
         folder.create()  # `train` writes the rest, when nobody else does
     return run
+
+
+def _as_before(settings: PretrainSettings, before: dict[str, Any]) -> PretrainSettings:
+    """Return the settings with what is left out and was decided by the device, maybe another."""
+    judged = settings.evaluation
+    num, tokens_ = settings.micro_batch_tokens, judged.tokens
+    judged = judged.model_copy(update={"tokens": tokens_ or before["evaluation"]["tokens"]})
+    update = {"micro_batch_tokens": num or before["micro_batch_tokens"], "evaluation": judged}
+    return settings.model_copy(update=update)
 
 
 def reopen(folder: store.Folder, *, out: str) -> Run:
@@ -197,6 +209,7 @@ def _run(
         "labels": _labels(shards),
         "seed": settings.seed,
         "planned_tokens": planned,
+        "versions": {"torch": torch.__version__, "numpy": np.__version__},
     }
     return Run(folder, settings, shape, here, vocabulary, shards, source, config)
 

@@ -46,8 +46,9 @@ class Shape:
         return 1e-12 if self.family == "bert" else 1e-5
 
     def matrices_in(self, name: str) -> int:
-        """Return how many matrices a weight is, one below the other: 3 where queries, keys and
-        values come of one product, 2 where both inputs of a gated layer do.
+        """Return how many matrices a weight is, one below the other.
+
+        3 where queries, keys and values come of one product, 2 where both inputs of a gate do.
         """
         if name.endswith("qkv.weight"):
             return 3

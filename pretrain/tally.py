@@ -118,7 +118,7 @@ class Tally:
             "nsp_accuracy": _ratio(pair_hits, pairs),
             "gradient_norm": float(rows[good, SUMS].mean() / ranks) if good.any() else None,
             "tokens_per_s": interval.tokens * ranks / seconds,
-            "mfu": interval.flops / seconds / peak if peak else None,
+            "mfu": interval.flops / seconds / peak if self._machine.on_gpu else None,
             "wait_share": interval.waited_s / seconds,
             "skipped": skipped,
         }

@@ -134,6 +134,8 @@ class _Training:
         if self.machine.num_ranks > 1:
             self.parallel = DistributedDataParallel(self.parallel, gradient_as_bucket_view=True)
         self.held = judging.held_out(run)
+        if self.held is None:
+            watcher.note("no language has held-out text: none is judged")
         self.tally = Tally(
             self.machine,
             run.shape,

@@ -199,3 +199,14 @@ def straight_run(
     ended = forks.run("pretrain", "run", config, "--out", out, "--name", "run", "--quiet")
     assert ended.code == 0, ended.errors
     return out / "runs" / "run"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Train with one thread: more only wait for each other where models are tiny."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -100,9 +100,6 @@ def serve() -> None:
     from torch.utils.tensorboard import SummaryWriter  # noqa: F401
 
     import koine  # noqa: F401
-    import pretrain.report
-    import pretrain.show
-    import pretrain.train
 
     torch.set_num_threads(1)
     gc.collect()

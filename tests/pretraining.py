@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
+import signal
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,11 @@ from token_vocabulary import write_vocabulary
 from vocabulary_models import SIZE
 
 from conftest import sample_texts
+from pretrain.clock import Clock
 from pretrain.config import PretrainSettings
+from pretrain.feed import Fed, Feed
 from pretrain.prepare import Run, prepare
+from pretrain.source import Begun
 from pretrain.train import Trained, train
 from tokenizer import loading
 
@@ -43,11 +49,14 @@ SMALL = {
 
 
 class Watcher:
-    """Remembers what it was told."""
+    """Remembers what it was told; sends itself a signal at the first line from a step on."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, stop_at: int | None = None, number: signal.Signals = signal.SIGTERM
+    ) -> None:
         self.notes: list[str] = []
         self.steps: list[dict[str, Any]] = []
+        self._stop_at, self._number = stop_at, number
 
     def note(self, text: str) -> None:
         self.notes.append(text)
@@ -55,6 +64,9 @@ class Watcher:
     def step(self, record: dict[str, Any], *, progress: float, elapsed_s: float) -> None:
         assert 0 <= progress <= 1 and elapsed_s >= 0
         self.steps.append(record)
+        if self._stop_at is not None and record["step"] >= self._stop_at:
+            self._stop_at = None
+            os.kill(os.getpid(), self._number)
 
 
 def sentences_of(text: str) -> list[str]:
@@ -133,3 +145,34 @@ def copied(build: Path, out: Path) -> Path:
     for name in ("vocab", "tokens"):
         shutil.copytree(build / name, out / name)
     return out
+
+
+def feed_of(
+    run: Run,
+    *,
+    step: int = 0,
+    begun: Sequence[Begun] = (),
+    rank: int = 0,
+    num_ranks: int = 1,
+    **changes: Any,
+) -> Feed:
+    """Return the feed of a run from a step on."""
+    clock = Clock(run.settings, per_step=run.per_step)
+    arguments = {"stage_at": clock.stage_at, "progress_of": clock.of_micro, **changes}
+    return Feed(
+        run.source,
+        begun=list(begun),
+        first=step * run.per_step,
+        per_step=run.per_step,
+        rank=rank,
+        num_ranks=num_ranks,
+        **arguments,
+    )
+
+
+def taken(feed: Feed, num: int) -> list[Fed]:
+    """Take so many micro-batches, and close the feed."""
+    try:
+        return [feed.get() for _ in range(num)]
+    finally:
+        feed.close()

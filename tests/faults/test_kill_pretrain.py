@@ -1,12 +1,11 @@
 """Kill a run anywhere: it goes on from its last checkpoint and ends with the same bytes."""
 
-import itertools
 import random
 import signal
 import time
 
 import pytest
-from pretraining import copied, lines, what_it_is, write_config
+from pretraining import copied, what_it_is
 
 from pipelines import store
 from pretrain.checkpoint import Checkpoints
