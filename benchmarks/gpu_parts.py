@@ -114,12 +114,10 @@ class Watch:
         """Put the windows together."""
         rates = [window["tokens_per_s"] for window in self.windows]
         middle = statistics.median(rates)
-        mfu = statistics.median(window["mfu"] for window in self.windows)
         self.facts |= {
             "tokens_per_s": middle,
             "windows": rates,
-            "flop_per_s": mfu * self.run.machine.peak,
-            "mfu": mfu,
+            "mfu": [window["mfu"] for window in self.windows],  # as the log has it
             "wait_share": statistics.fmean(window["wait_share"] for window in self.windows),
             "loss": self.windows[-1]["loss"],
         }

@@ -152,7 +152,7 @@ class Feed:
             while step not in self._told and not self._stopped.is_set():
                 self._news.wait(_POLL_S)
             progress = self._told.get(step)
-            self._told = {s: p for s, p in self._told.items() if s > step}
+            self._told = {s: p for s, p in self._told.items() if s >= step}
         return None if progress is None else self._stage_at(progress)
 
     def _put(self, item: Fed | BaseException) -> None:

@@ -64,7 +64,7 @@ class Attention(nn.Module):
         if rotation_2NA is None:
             q_NHA, k_NHA, v_NHA = qkv_N3HA.unbind(1)
         else:
-            qk_N2HA, v_N1HA = torch.split(qkv_N3HA, (2, 1), dim=1)
+            qk_N2HA, v_N1HA = torch.split(qkv_N3HA, [2, 1], dim=1)
             q_NHA, k_NHA = rotate(qk_N2HA, rotation_2NA).unbind(1)
             v_NHA = v_N1HA.squeeze(1)
         context_NHA = attend(q_NHA, k_NHA, v_NHA, layout=packed, window=self.window)

@@ -14,6 +14,8 @@ from . import flops
 from .attention import Kernel
 from .config import PretrainSettings
 
+MAX_SHAPES = 64
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -97,13 +99,19 @@ def machine(settings: PretrainSettings) -> Machine:
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
         torch.use_deterministic_algorithms(settings.deterministic)
+    # Each length and mask rate of the stages is a shape, compiled for training and for judging.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     dtype = torch.bfloat16 if bf16 else torch.float32
     peak, source = flops.peak(device, dtype=dtype)
+    compiled = settings.compile == "on" or (settings.compile == "auto" and on_gpu)
+    if compiled:  # each length and mask rate of the stages, to train and to judge, is a shape
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, MAX_SHAPES)
     return Machine(
         device,
         dtype,
         "varlen" if kernel and settings.attention != "tiles" else "tiles",
-        settings.compile == "on" or (settings.compile == "auto" and on_gpu),
+        compiled,
         peak,
         source,
         rank,

@@ -149,9 +149,10 @@ def rows(facts: Facts) -> list[Row]:
 
 
 def worst_of(found: Sequence[Row]) -> list[Row]:
-    """Return the judged languages that enough tokens judge; all of them if there are none."""
+    """Return the judged languages that enough tokens judge; all of them if most have too few."""
     judged = [row for row in found if row.now is not None]
-    return [row for row in judged if row.masked >= LEAST_MASKED] or judged
+    enough = [row for row in judged if row.masked >= LEAST_MASKED]
+    return enough if 2 * len(enough) >= len(judged) else judged
 
 
 def least_learnt(found: Sequence[Row]) -> Row | None:

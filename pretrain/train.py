@@ -218,7 +218,7 @@ class _Training:
             self.tally.count(fed, waited_s=time.monotonic() - before)
             self.tokens += fed.batch.tokens_L
             self.place.begun.extend(fed.begun)
-            self.where = {"stage": fed.stage, "block": fed.block}
+            self.where = {"stage": self.place.begun[-1].stage, "block": len(self.place.begun) - 1}
             apart = self.machine.num_ranks > 1 and number < accumulation - 1
             with self.parallel.no_sync() if apart else contextlib.nullcontext():
                 length = self.run.source.stages[fed.stage].packing.max_length

@@ -1,6 +1,7 @@
-"""The feed hands out the same micro-batches in the same order, whoever takes them, from anywhere."""
+"""The feed hands out the same micro-batches in the same order, to however many, from anywhere."""
 
 import dataclasses
+import itertools
 import threading
 import time
 
@@ -95,9 +96,8 @@ def test_from_any_step_on_the_same_micro_batches_follow(step, num_ranks, run, al
 
 
 def test_another_seed_gives_other_micro_batches(pretrain_build, alone):
-    other = run_of(
-        pretrain_build, batch_tokens=2048, tokens=2048 * STEPS, block=5, seed=1, stages=STAGES
-    )
+    changes = {"batch_tokens": 2048, "tokens": 2048 * STEPS, "block": 5, "stages": STAGES}
+    other = run_of(pretrain_build, seed=1, **changes)
     found = taken(feed_of(other), 4)
     assert all(plain(a)[0] != plain(b)[0] for a, b in zip(found, alone, strict=False))
 
@@ -113,9 +113,22 @@ def test_in_a_run_measured_in_time_a_block_takes_the_stage_that_held_when_the_la
         feed.close()
     begun = begun_by(found, len(found))
     assert begun[0].stage == 0
-    for last, one in zip(begun[:-1], begun[1:], strict=True):
+    for last, one in itertools.pairwise(begun):
         assert one.stage == int(last.first >= 6 * run.per_step)
     assert begun[-1].stage == 1
+
+
+def test_in_a_run_measured_in_time_several_blocks_may_begin_in_one_step(pretrain_build):
+    run = run_of(pretrain_build, batch_tokens=4096, block=2, stages=STAGES)
+    feed, found = feed_of(run, progress_of=None), []
+    try:
+        for step in range(4):
+            feed.at_step(step, step / 4)
+            found += [feed.get() for _ in range(run.per_step)]
+    finally:
+        feed.close()
+    assert len(begun_by(found, len(found))) > 8
+    assert {fed.stage for fed in found} == {0, 1}
 
 
 def test_a_feed_that_waits_to_be_told_the_time_can_be_closed(run):

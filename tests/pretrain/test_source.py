@@ -1,4 +1,4 @@
-"""The data of a run is a function: the same block whenever it is asked for, all text once an epoch."""
+"""The data of a run is a function: the same block at any time, all text once an epoch."""
 
 import itertools
 from collections import Counter
