@@ -52,7 +52,7 @@ class MicroBatch:
     nsp_D: Long
     """1: B is from another document; 0: it follows A, or there is nothing to tell."""
     nsp_weights_D: NDArray[np.float32]
-    """1, and 0 where there is nothing to tell."""
+    """1, and 0 where there is nothing to tell, or only one thing in the whole language."""
     languages_D: Long
     """Numbers of the sequences' languages."""
     num_tokens: int
@@ -116,6 +116,8 @@ class Batches:
         labels, languages = ids_N[masked], np.repeat(language, counts)
         ids_N[masked] = MASK if self._evaluation else self._replaced(rng, labels, languages)
         negative, beyond = block.negative[rows], np.maximum(length - self._half - 1, 0)
+        # Where B always follows A, to know the language would be to know the answer.
+        tells = (negative >= 0) & ~block.is_lonely[language]
         num_languages = len(block.language_starts) - 1
         return MicroBatch(
             ids_N=ids_N,
@@ -127,7 +129,7 @@ class Batches:
             weights_K=_filled(np.ones(len(masked)), slots, np.float32),
             languages_K=_filled(languages, slots, np.int64),
             nsp_D=_filled(negative == 1, packing.max_sequences, np.int64),
-            nsp_weights_D=_filled(negative >= 0, packing.max_sequences, np.float32),
+            nsp_weights_D=_filled(tells, packing.max_sequences, np.float32),
             languages_D=_filled(language, packing.max_sequences, np.int64),
             num_tokens=num_tokens,
             num_masked=len(masked),

@@ -46,6 +46,8 @@ class Block:
     """The documents, language after language, then the text that random pairs take from others."""
     language_starts: Long
     """Where each language's documents begin in `tokens`, and where they end: (languages + 1,)."""
+    is_lonely: NDArray[np.bool_]
+    """Which languages have one document, so that a B can't be another's: (languages,)."""
     micro_starts: Long
     """Rows of micro-batch m: from the m-th of these to the next; shape (micro-batches + 1,)."""
     a_start: Long
@@ -140,6 +142,7 @@ def plan_block(
         number=number,
         tokens=np.concatenate(tokens) if pairs else own,
         language_starts=starts[np.searchsorted(language, np.arange(num_languages + 1))],
+        is_lonely=part.num_documents < 2,
         micro_starts=np.zeros(1, np.int64),
         **rows,
     )

@@ -154,7 +154,8 @@ def reopen(folder: store.Folder, *, out: str) -> Run:
     """
     config = read_config(folder)
     settings = PretrainSettings.model_validate(config["settings"])
-    settings = settings.model_copy(update={"device": "cpu", "precision": "float32"})
+    here = {"device": "cpu", "precision": "float32", "attention": "auto"}
+    settings = settings.model_copy(update=here)
     vocabulary = read_vocabulary(store.Folder(out) / "vocab")
     shards = open_shards(settings, out=out, vocab_hash=vocabulary.hash)
     run = _run(folder, settings, machine(settings), vocabulary, shards, before=config)

@@ -86,7 +86,8 @@ class Tally:
         interval = self.interval
         if step == interval.first_step:
             return None
-        rows = self._ring[[number % self._size for number in range(interval.first_step, step)]]
+        # Turned by numbers, not indexed by a list: that would be copied to the device and waited for.
+        rows = self._ring.roll(-(interval.first_step % self._size), 0)[: step - interval.first_step]
         if self._machine.num_ranks > 1:
             torch.distributed.all_reduce(rows)
         event = None

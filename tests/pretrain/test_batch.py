@@ -121,9 +121,12 @@ def test_sequences_are_the_blocks_examples_side_by_side(block):
             assert batch.types_N[own].tolist() == types
             assert batch.languages_D[number] == block.language[row]
             assert batch.nsp_D[number] == (block.negative[row] == 1)
-            assert batch.nsp_weights_D[number] == (block.negative[row] >= 0)
+            tells = block.negative[row] >= 0 and not block.is_lonely[block.language[row]]
+            assert batch.nsp_weights_D[number] == tells
             row += 1
     assert row == len(block.a_start)
+    if (block.negative >= 0).any():
+        assert block.is_lonely[block.language[block.negative >= 0]].any(), "a language is lonely"
 
 
 def test_padding_is_in_sequences_of_its_own_and_no_longer_than_others(block):
