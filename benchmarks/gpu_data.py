@@ -60,6 +60,7 @@ class Case:
                 "layers": self.layers,
                 "width": self.width,
                 "tokens": 2_000_000_000,
+                "max_skipped": 1_000_000,
                 **more,
             }
         )

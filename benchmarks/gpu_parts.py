@@ -19,6 +19,7 @@ import signal
 import statistics
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ import torch
 from gpu_data import CASES, Case, opened
 from torch.profiler import ProfilerActivity, profile
 
-from pretrain import attention, flops, train
+from pretrain import attention, feed, flops, train
 from pretrain.config import OptimizerSettings
 from pretrain.model import Pretrainer
 from pretrain.optim import Optimizer, clip_
@@ -40,7 +41,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "tiles": {"attention": "tiles"},
     "muon": {"optimizer": {"name": "muon"}},
     "deterministic": {"deterministic": True},
+    "static": {},
 }
+"""Of the settings; `static` compiles for the mask rate, too."""
 KINDS = {
     "pointwise and norms": ("triton_",),
     "attention": ("flash", "fmha", "attention"),
@@ -169,6 +172,8 @@ class _Training(train._Training):
 def koine(case: Case, variant: str, given: argparse.Namespace) -> dict[str, Any]:
     """Measure the loop."""
     more = {"log_every": 2 if given.toy else 5 if given.quick else 10, **VARIANTS[variant]}
+    if variant == "static":
+        feed.VARYING = ()
     run = opened(given.tokens, case, runs=given.work / given.part, toy=given.toy, **more)
     facts = {"machine": run.machine.facts(), **shape_facts(run)}
     watch = Watch(run, facts, given)
@@ -180,7 +185,10 @@ def koine(case: Case, variant: str, given: argparse.Namespace) -> dict[str, Any]
         if "tokens_per_s" not in facts:
             raise
         torch.cuda.set_sync_debug_mode("default")
-        facts["waits_in_steps"] = str(error).splitlines()[0]
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [one for one in frames if Path(one.filename).parent.name == "pretrain"][-1]
+        place = f"{Path(own.filename).name}:{own.lineno}"
+        facts["waits_in_steps"] = f"{place}: {str(error).splitlines()[0]}"
     counters = torch._dynamo.utils.counters
     facts["graphs"] = counters["stats"]["unique_graphs"]
     facts["graph_breaks"] = sum(counters["graph_break"].values())

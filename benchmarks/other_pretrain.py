@@ -104,7 +104,7 @@ def batches(examples: Examples, case: Case, *, size: int, toy: bool) -> Iterator
         examples,
         batch_size=size,
         collate_fn=collate,
-        num_workers=0 if toy else min(8, len(os.sched_getaffinity(0)) - 2),
+        num_workers=0 if toy else max(1, min(8, len(os.sched_getaffinity(0)) - 2)),
         pin_memory=not toy,
         **more,
     )

@@ -83,12 +83,16 @@ def run_cli(
     from .train import train
 
     run = prepare(settings, out=out, name=name, resume=resume)
+    again = _again(config, out, name, preset, budget, overrides)
     with show.Progress(run.config, quiet=quiet or not run.machine.is_first) as progress:
-        trained = train(run, watcher=progress)
+        try:
+            trained = train(run, watcher=progress)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"koine: interrupted. Go on from the last checkpoint: {again}\n")
+            raise SystemExit(130) from None
     if not run.machine.is_first:
         return
     page = report.write(run.folder)
-    again = _again(config, out, name, preset, budget, overrides)
     if json:
         print_json({**trained.result, "report": page})
     elif not quiet:

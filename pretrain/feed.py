@@ -26,6 +26,9 @@ from .source import Begun, Source
 
 DEPTH = 8
 """Micro-batches made ahead: planning a block takes as long as a GPU needs for a few of them."""
+VARYING = ("masked_K", "labels_K", "weights_K")
+"""As long as the mask rate says. The compiler is told, so that one model serves all rates: it takes
+most of a minute, and a run of ten minutes can have four of them."""
 _POLL_S = 0.2
 
 
@@ -166,8 +169,10 @@ class Feed:
 
 def inputs_of(batch: MicroBatch, device: torch.device) -> Inputs:
     """Return a micro-batch's arrays on the device; the copy to a GPU is not waited for."""
-    arrays = (getattr(batch, name) for name in Inputs._fields)
-    tensors = (torch.from_numpy(array) for array in arrays)
+    tensors = {name: torch.from_numpy(getattr(batch, name)) for name in Inputs._fields}
     if device.type == "cuda":
-        tensors = (tensor.pin_memory().to(device, non_blocking=True) for tensor in tensors)
-    return Inputs(*tensors)
+        for name, tensor in tensors.items():
+            tensors[name] = tensor.pin_memory().to(device, non_blocking=True)
+        for name in VARYING:
+            torch._dynamo.maybe_mark_dynamic(tensors[name], 0)
+    return Inputs(**tensors)

@@ -6,19 +6,33 @@ import contextlib
 import gc
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 
 from pipelines.errors import EnvironmentProblem
 
 from .prepare import Run
 
+AGAIN_S = 2.0
+"""Signals sooner after the first are the same one: a terminal and torchrun both pass it on."""
+
 
 @contextlib.contextmanager
 def signals(stop: Callable[[int], None]) -> Iterator[None]:
-    """Hand SIGINT and SIGTERM to a function while the block runs."""
+    """Hand the first SIGINT or SIGTERM to a function while the block runs.
+
+    Raises:
+        KeyboardInterrupt: another one came later, from somebody who doesn't want to wait.
+    """
+    first_s: list[float] = []
 
     def handle(number: int, _frame: object) -> None:
-        stop(number)
+        now = time.monotonic()
+        if not first_s:
+            first_s.append(now)
+            stop(number)
+        elif now - first_s[0] > AGAIN_S:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

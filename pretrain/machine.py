@@ -99,8 +99,6 @@ def machine(settings: PretrainSettings) -> Machine:
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
         torch.use_deterministic_algorithms(settings.deterministic)
-    # Each length and mask rate of the stages is a shape, compiled for training and for judging.
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 64)
     dtype = torch.bfloat16 if bf16 else torch.float32
     peak, source = flops.peak(device, dtype=dtype)
     compiled = settings.compile == "on" or (settings.compile == "auto" and on_gpu)

@@ -86,7 +86,7 @@ class Tally:
         interval = self.interval
         if step == interval.first_step:
             return None
-        # Turned by numbers, not indexed by a list: that would be copied to the device and waited for.
+        # Turned, not indexed by a list, which would be copied to the device and waited for.
         rows = self._ring.roll(-(interval.first_step % self._size), 0)[: step - interval.first_step]
         if self._machine.num_ranks > 1:
             torch.distributed.all_reduce(rows)

@@ -372,8 +372,6 @@ class _Training:
 
     def stop(self, number: int) -> None:
         """End the run after this step, for a signal."""
-        if self.stopped is not None:
-            raise KeyboardInterrupt
         self.stopped = number
         self.watcher.note("stopping: the step is finished and saved first")
 

@@ -5,6 +5,7 @@ four seconds that imports take. No thread runs in the server, so forking is safe
 """
 
 import gc
+import importlib
 import json
 import os
 import signal
@@ -20,6 +21,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 TIMEOUT_S = 120
+IMPORTED = (
+    *("torch", "torch.utils.tensorboard", "pandas", "sentencepiece", "jinja2", "rich.live"),
+    *("language_data.names", "marisa_trie"),
+    *("koine", "pretrain.train", "pretrain.report", "pretrain.replay", "pretrain.show"),
+)
+"""What children use, imported before they are forked; pandas is pyarrow's wish."""
 
 
 @dataclass(frozen=True)
@@ -95,13 +102,9 @@ class Forks:
 def serve() -> None:
     """Fork a child for each line on stdin."""
     sys.path[:0] = [str(HERE.parent)]
-    import pandas  # noqa: F401  (pyarrow imports it on use)
-    import torch
-    from torch.utils.tensorboard import SummaryWriter  # noqa: F401
-
-    import koine  # noqa: F401
-
-    torch.set_num_threads(1)
+    for name in IMPORTED:
+        importlib.import_module(name)
+    sys.modules["torch"].set_num_threads(1)
     gc.collect()
     gc.freeze()  # children need not look through all that was imported
     for line in sys.stdin:

@@ -2,9 +2,12 @@
 
 import itertools
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -22,6 +25,7 @@ from pretraining import (
 
 from pipelines import store
 from pipelines.errors import DataError
+from pretrain import guards
 from pretrain.checkpoint import Checkpoints
 from pretrain.train import train
 from tests_support import ROOT, call
@@ -159,22 +163,30 @@ def test_stages_change_what_their_table_says_where_it_says(out):
 
 
 def test_a_run_measured_in_time_ends_in_time_and_remembers_what_it_used(out):
-    changes = {"tokens": None, "budget": "2s", "evaluation": {"times": 2, "tokens": 256}}
+    changes = {"tokens": None, "budget": "2.5s", "evaluation": {"times": 2, "tokens": 256}}
     train(run_of(out, **changes), watcher=Watcher(stop_at=4))
     state = checkpoints_of(out / "runs" / "run").state()
     first = lines(out / "runs" / "run" / "log.jsonl")
-    assert 0 < first[-1]["seconds"] - 0.05 <= state["elapsed_s"] < 2
+    assert 0 < first[-1]["seconds"] - 0.05 <= state["elapsed_s"] < 2.5
     done = trained(out, resume=True, **changes)
     log = lines(out / "runs" / "run" / "log.jsonl")
     assert done.result["finished"]
     assert [line["seconds"] for line in log] == sorted(line["seconds"] for line in log)
     assert log[len(first)]["seconds"] > state["elapsed_s"]
-    assert 2 <= done.result["seconds"] < 4  # the last step, evaluation and checkpoint come after
-    assert checkpoints_of(out / "runs" / "run").state()["elapsed_s"] >= 2
+    assert log[-1]["seconds"] < 3.5  # a step that was begun is finished
+    assert 2.5 <= done.result["seconds"] < 6  # the last evaluation and checkpoint come after
+    assert checkpoints_of(out / "runs" / "run").state()["elapsed_s"] >= 2.5
     records = lines(out / "runs" / "run" / "evaluation.jsonl")
     assert records[-1]["final"] and len(records) == 3
     again = trained(out, resume=True, **changes)
     assert again.result["steps"] == done.result["steps"]
+
+
+def test_a_signal_in_the_last_step_does_not_keep_a_run_from_its_end(out):
+    changes = {"log_every": 1, "evaluation": {"times": 1, "tokens": 256}}
+    done = train(run_of(out, **changes), watcher=Watcher(stop_at=STEPS - 1))
+    assert (done.signal, done.result["finished"], done.result["steps"]) == (None, True, STEPS)
+    assert lines(out / "runs" / "run" / "evaluation.jsonl")[-1]["final"]
 
 
 def test_a_finished_run_can_be_made_longer_and_is_judged_on(out, straight_run):
@@ -190,12 +202,30 @@ def test_a_run_may_be_judged_more_rarely_or_more_often_when_it_goes_on(out):
     train(run_of(out), watcher=Watcher(stop_at=11))
     before = lines(out / "runs" / "run" / "evaluation.jsonl")
     assert [one["step"] for one in before] == [0, 5, 10]
+    shutil.copytree(out / "runs" / "run", out / "runs" / "rarely")
+    trained(out, "rarely", resume=True, evaluation={"times": 1})
+    records = lines(out / "runs" / "rarely" / "evaluation.jsonl")
+    assert [one["step"] for one in records] == [0, 5, 10, 20]
     train(run_of(out, resume=True, evaluation={"times": 1}), watcher=Watcher(stop_at=16))
     trained(out, resume=True, evaluation={"times": 20, "tokens": 256})
     steps = [one["step"] for one in lines(out / "runs" / "run" / "evaluation.jsonl")]
     stopped = steps[3]
     assert 16 <= stopped < 20
     assert steps == [0, 5, 10, *range(stopped, 21)]
+
+
+def test_signals_that_come_together_are_one_and_a_later_one_interrupts(monkeypatch):
+    told, before = [], signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), guards.signals(told.append):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert told == [signal.SIGINT]
+        monkeypatch.setattr(guards, "AGAIN_S", 0.0)
+        time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+    assert told == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # Several ranks.
@@ -237,50 +267,64 @@ def assert_nearly(run, other):
             assert row["bits_per_byte"] == pytest.approx(other_row["bits_per_byte"], rel=1e-4)
 
 
-def test_two_ranks_end_with_the_weights_of_one(out, forks, straight_run, pretrain_build):
+@pytest.fixture(scope="module")
+def of_two(pretrain_build, forks, tmp_path_factory):
+    """The folder of a run of two ranks; only to be read."""
+    out = copied(pretrain_build, tmp_path_factory.mktemp("ranks") / "out")
     config = pretrain_build / "corpora.yaml"
     command = ("pretrain", "run", config, "--out", out, "--name", "run", "--json")
     first, second = of_ranks(forks, 2, *command)
     assert (first.code, second.code) == (0, 0), first.errors + second.errors
     assert '"ranks": 2' in first.out
     assert (second.out, second.errors) == ("", "")
-    assert_nearly(out / "runs" / "run", straight_run)
+    return out / "runs" / "run"
 
 
-def test_two_ranks_go_on_with_what_one_began_and_one_with_what_two_did(
-    out, forks, straight_run, pretrain_build
-):
-    config, run = pretrain_build / "corpora.yaml", out / "runs" / "run"
+def test_two_ranks_end_with_the_weights_of_one(of_two, straight_run):
+    assert_nearly(of_two, straight_run)
+
+
+def test_one_rank_goes_on_with_what_two_began(out, of_two, straight_run):
+    run = shutil.copytree(of_two, out / "runs" / "run")
+    shutil.rmtree(run / "checkpoints" / "step-00000020")
+    assert trained(out, resume=True).result["finished"]
+    assert_nearly(run, straight_run)
+
+
+def test_two_ranks_go_on_with_what_one_began(out, forks, straight_run, pretrain_build):
+    run = shutil.copytree(straight_run, out / "runs" / "run")
+    shutil.rmtree(run / "checkpoints" / "step-00000020")
+    config = pretrain_build / "corpora.yaml"
     command = ("pretrain", "run", config, "--out", out, "--name", "run", "--quiet", "--resume")
-    train(run_of(out), watcher=Watcher(stop_at=8))
-    stop = ("--set", "pretrain.tokens=15360")
-    for ended in of_ranks(forks, 2, *command, *stop):
+    for ended in of_ranks(forks, 2, *command):
         assert ended.code == 0, ended.errors
-    assert checkpoints_of(run).state()["step"] == 15
-    assert forks.run(*command).code == 0
-    one, two = (checkpoints_of(folder).load() for folder in (run, straight_run))
-    assert one.state["tokens_by_label"] == two.state["tokens_by_label"]
-    assert one.state["begun"] == two.state["begun"]
+    assert_nearly(run, straight_run)
 
 
-def test_torchrun_starts_ranks_and_a_signal_stops_them_all(out, pretrain_build):
+def test_torchrun_starts_ranks_and_an_interrupt_of_them_all_saves_and_stops(out, pretrain_build):
     config = write_config(out, tokens=1024 * 100_000)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--master-port", str(free_port()), str(ROOT / "koine.py"), "pretrain", "run"]
     command += [str(config), "--out", str(out), "--name", "run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         for line in process.stderr:
             if " step " in line:
                 break
-        process.terminate()
+        # As a terminal does; torchrun passes it on, so that each rank has it twice.
+        os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode != 0
-    assert "stopped by a signal after step" in errors
+    assert errors.count("koine: stopped by a signal after step") == 1, errors
     saved = checkpoints_of(out / "runs" / "run")
-    assert saved.verify() == [] and saved.steps()
+    assert saved.verify() == []
+    assert f"after step {saved.latest():,};" in errors
 
 
 def test_ranks_that_cannot_share_a_step_are_refused_before_they_wait_for_each_other(
