@@ -158,6 +158,7 @@ class Runner:
             word, _, rest = line.partition(" ")
             if word.startswith("@"):
                 self.events.put((child, word[1:].strip(), rest))
+        child.process.wait()
         self.events.put((child, "over", ""))
 
     def listen(self) -> None:
@@ -174,7 +175,9 @@ class Runner:
         elif word == "result":
             child.result = json.loads(rest)
         elif word == "over":
-            code = child.process.wait()
+            with contextlib.suppress(OSError):  # of a pipe that nobody reads any more
+                child.process.communicate()
+            code = child.process.returncode
             self.let_go(child)
             if child in self.waiting:
                 self.waiting.remove(child)

@@ -118,10 +118,10 @@ def test_a_run_measured_in_time_tells_what_it_trained_on_and_not_what_will_come(
     pretrain_build, tmp_path
 ):
     out = copied(pretrain_build, tmp_path / "out")
-    stages = [{"start": 0, "mask_rate": 0.3}, {"start": 0.2, "mask_rate": 0.15}]
-    changes = {"tokens": None, "budget": "1.5s", "stages": stages, "block": 2, "log_every": 1}
+    stages = [{"start": 0, "mask_rate": 0.3}, {"start": 0.003, "mask_rate": 0.15}]
+    changes = {"tokens": None, "budget": "60s", "stages": stages, "block": 2, "log_every": 1}
     changes["evaluation"] = {"times": 1}
-    done = train(run_of(out, **changes), watcher=Watcher())
+    done = train(run_of(out, **changes), watcher=Watcher(stop_at=30))
     again = reopen(store.Folder(done.folder), out=str(out))
     log = lines(out / "runs" / "run" / "log.jsonl")
     for line in log:
@@ -129,6 +129,7 @@ def test_a_run_measured_in_time_tells_what_it_trained_on_and_not_what_will_come(
         assert (last["block"], last["stage"]) == (line["block"], line["stage"])
         rate = (0.3, 0.15)[line["stage"]]
         assert last["masked"] in (round(rate * 512), round(rate * last["tokens"]))
+    assert log[0]["stage"] == 0 and log[-1]["stage"] == 1
     with pytest.raises(ConfigError, match="measured in time"):
         replay(again, step=log[-1]["step"] + 20)
 
