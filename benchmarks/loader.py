@@ -34,7 +34,7 @@ from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerFas
 from pipelines import store
 from pretrain import mixture
 from pretrain.batch import Batches, num_slots
-from pretrain.config import HeldOut, Sampling
+from pretrain.config import HeldOut, LanguageSampling
 from pretrain.packing import Packing
 from pretrain.part import Part
 from pretrain.plan import plan_block
@@ -86,7 +86,7 @@ def load(shards: Shards, kind: Kind, *, blocks: int, starts: Any) -> dict[str, f
     """Make the micro-batches of some blocks; return seconds by phase, tokens and slots."""
     part = shards.view("train")
     packing = Packing(MICRO_TOKENS, kind.max_length, kind.max_sequences)
-    sampling = Sampling(by="temperature", temperature=1)  # each document equally often
+    sampling = LanguageSampling(by="temperature", temperature=1)  # each document equally often
     shares = mixture.shares(
         sampling, labels=shards.labels, num_tokens=part.num_tokens, total_tokens=1.0
     )

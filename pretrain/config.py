@@ -55,7 +55,7 @@ Duration = Annotated[str, BeforeValidator(_duration)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Sampling(Section):
+class LanguageSampling(Section):
     """How much of each language is trained on."""
 
     by: Literal["unimax", "temperature", "weights"] = "unimax"
@@ -90,7 +90,7 @@ class Stage(Section):
     """Share of masked tokens."""
     max_length: int | None = Field(default=None, ge=16)
     """Tokens of the longest sequence."""
-    sampling: Sampling | None = None
+    sampling: LanguageSampling | None = None
     """How much of each language."""
 
 
@@ -181,14 +181,15 @@ class PretrainSettings(Section):
     tokens: int | None = Field(default=None, ge=1)
     """Length of the run in tokens, padding counted."""
     budget: Duration | None = None
-    """Length of the run in time (`10min`), instead; evaluations count, starting does not."""
+    """Length of the run in time (`10min`), instead. Evaluations count; starting does not, nor the
+    first step, which compiles, and the evaluation before it."""
     micro_batch_tokens: int | None = Field(default=None, ge=256, multiple_of=64)
     """Tokens that a GPU takes at once: lower it when memory runs out. On a CPU 8,192 at most."""
     batch_tokens: int | None = Field(default=None, ge=256)
     """Tokens of a step, over all GPUs; rounded up to whole micro-batches."""
     block: int | None = Field(default=None, ge=1)
     """Micro-batches whose documents are drawn, paired and shuffled together."""
-    sampling: Sampling = Sampling()
+    sampling: LanguageSampling = LanguageSampling()
     """How much of each language."""
     labels: tuple[Label, ...] | None = None
     """Only these languages; all that have token shards when left out."""

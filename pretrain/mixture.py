@@ -25,7 +25,7 @@ from pipelines.config_errors import did_you_mean
 from pipelines.errors import ConfigError
 
 from . import draws
-from .config import Sampling
+from .config import LanguageSampling
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -36,7 +36,7 @@ of a language."""
 
 
 def shares(
-    sampling: Sampling, *, labels: Sequence[str], num_tokens: Integers, total_tokens: float
+    sampling: LanguageSampling, *, labels: Sequence[str], num_tokens: Integers, total_tokens: float
 ) -> Floats:
     """Return each language's share of the tokens of a run, shape (L,); they add up to 1.
 

@@ -152,6 +152,7 @@ class _Training:
         self.where: dict[str, int] = {}
         self.factor, self.skipped_in_row = 0.0, 0
         self.stopped: int | None = None
+        self.is_warm = False
         self.saved_at = time.monotonic()
         self.saved_step = self.place.step
         self.poisoned = poisoned()
@@ -170,7 +171,6 @@ class _Training:
             rank=self.machine.rank,
             num_ranks=self.machine.num_ranks,
         )
-        self.clock.start()
         self.tally.begin(self.place.step)
         try:
             with signals(self.stop), without_pauses():
@@ -235,6 +235,9 @@ class _Training:
         self.model.zero_grad()
         self.tally.add(self.place.step, sums, norm=norm, finite=finite)
         self.place.step += 1
+        if not self.is_warm:  # what was compiled, and judged untrained, was starting up
+            self.is_warm = True
+            self.clock.start()
         if self.taken is not None:  # of the steps before this one, which the device has done
             self._write()
         if self.place.step % self.settings.log_every == 0:

@@ -8,11 +8,16 @@ import json
 import sys
 
 import pytest
+import torch
+from packed import LONGEST, ROWS, SHAPES, packed
 from pretraining import write_build
 
 from pipelines import store
+from pretrain import feed
 from pretrain.config import HeldOut
+from pretrain.model import Pretrainer
 from pretrain.shards import Shards
+from pretrain.train import Step
 from tests_support import ROOT
 
 sys.path.append(str(ROOT / "benchmarks"))
@@ -116,3 +121,21 @@ def test_a_packed_build_is_smaller_and_has_every_language(tmp_path):
 def test_sizes_are_cut_to_one_that_makes_them_fit():
     assert gpu_run.cap([1, 2, 30, 40], 43) == 20
     assert gpu_run.cap([1, 2, 3], 100) == 3
+
+
+@pytest.mark.parametrize("kind", ["bert", "modern"])
+def test_one_compiled_model_serves_all_mask_rates(kind):
+    step, graphs = Step(Pretrainer(SHAPES[kind], vocab_rows=ROWS)), []
+
+    def counted(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(step, backend=counted, fullgraph=True, dynamic=False)
+    for num_masked in (40, 32, 24):
+        inputs = packed(num_masked=num_masked)
+        for name in feed.VARYING:  # as `inputs_of` does on a GPU
+            torch._dynamo.maybe_mark_dynamic(getattr(inputs, name), 0)
+        one, _ = compiled(inputs, LONGEST)
+        torch.testing.assert_close(one, step(inputs, LONGEST)[0])
+    assert len(graphs) == 1

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from pipelines.errors import ConfigError
 from pretrain import mixture
-from pretrain.config import Sampling
+from pretrain.config import LanguageSampling
 
 LABELS = ("eng_Latn", "hin_Deva", "swh_Latn", "tha_Thai")
 SIZES = np.array([1_000_000, 300_000, 50_000, 1_000])
-UNIMAX = Sampling()
+UNIMAX = LanguageSampling()
 
 sizes = st.lists(st.integers(0, 10**9), min_size=1, max_size=12).filter(any)
 
@@ -22,7 +22,7 @@ def labels_of(number: int) -> list[str]:
     return [f"a{chr(97 + place // 26)}{chr(97 + place % 26)}_Latn" for place in range(number)]
 
 
-def shares(sampling: Sampling, num_tokens, total: float) -> np.ndarray:
+def shares(sampling: LanguageSampling, num_tokens, total: float) -> np.ndarray:
     num_tokens = np.asarray(num_tokens, np.int64)
     return mixture.shares(
         sampling, labels=labels_of(len(num_tokens)), num_tokens=num_tokens, total_tokens=total
@@ -43,12 +43,12 @@ def published_unimax(num_tokens, *, budget: float, epochs: float) -> np.ndarray:
     return taken / taken.sum()
 
 
-def kinds(weights: dict[str, float] | None = None) -> list[Sampling]:
+def kinds(weights: dict[str, float] | None = None) -> list[LanguageSampling]:
     return [
-        Sampling(max_repeat=4),
-        Sampling(by="temperature", temperature=0.3),
-        Sampling(by="temperature", temperature=0),
-        Sampling(by="weights", weights=weights or {"aaa_Latn": 3}, max_repeat=2),
+        LanguageSampling(max_repeat=4),
+        LanguageSampling(by="temperature", temperature=0.3),
+        LanguageSampling(by="temperature", temperature=0),
+        LanguageSampling(by="weights", weights=weights or {"aaa_Latn": 3}, max_repeat=2),
     ]
 
 
@@ -66,7 +66,7 @@ def test_shares_add_up_to_one_and_are_none_without_text(num_tokens, total):
     epochs=st.floats(0.1, 20),
 )
 def test_unimax_is_the_published_algorithm(num_tokens, total, epochs):
-    found = shares(Sampling(max_repeat=epochs), num_tokens, total)
+    found = shares(LanguageSampling(max_repeat=epochs), num_tokens, total)
     assert found == pytest.approx(published_unimax(num_tokens, budget=total, epochs=epochs))
 
 
@@ -95,7 +95,7 @@ def test_the_worst_served_language_gets_an_equal_part_or_all_that_its_cap_allows
 
 def test_what_a_capped_language_leaves_goes_to_the_others_by_weight():
     found = mixture.shares(
-        Sampling(by="weights", weights={"eng_Latn": 2, "hin_Deva": 4}, max_repeat=4),
+        LanguageSampling(by="weights", weights={"eng_Latn": 2, "hin_Deva": 4}, max_repeat=4),
         labels=LABELS,
         num_tokens=SIZES,
         total_tokens=1_000_000,
@@ -108,7 +108,7 @@ def test_what_a_capped_language_leaves_goes_to_the_others_by_weight():
 def test_temperature_is_the_power_of_the_size():
     for power in (0.0, 0.3, 0.7, 1.0):
         found = mixture.shares(
-            Sampling(by="temperature", temperature=power),
+            LanguageSampling(by="temperature", temperature=power),
             labels=LABELS,
             num_tokens=SIZES,
             total_tokens=1,
@@ -117,7 +117,7 @@ def test_temperature_is_the_power_of_the_size():
 
 
 def test_a_weight_of_a_language_that_is_not_there_is_refused_with_the_one_that_is():
-    sampling = Sampling(by="weights", weights={"swc_Latn": 2, "eng_Latn": 1})
+    sampling = LanguageSampling(by="weights", weights={"swc_Latn": 2, "eng_Latn": 1})
     with pytest.raises(ConfigError) as refused:
         mixture.shares(sampling, labels=LABELS, num_tokens=SIZES, total_tokens=1e6)
     place, remedy = str(refused.value).split("\n")
@@ -128,7 +128,7 @@ def test_a_weight_of_a_language_that_is_not_there_is_refused_with_the_one_that_i
 @pytest.mark.parametrize("power", [0, 0.5, 1])
 def test_sizes_of_all_magnitudes_are_shared_without_overflow(power):
     num_tokens = [1, 10**15, 10**18]
-    for sampling in (UNIMAX, Sampling(by="temperature", temperature=power)):
+    for sampling in (UNIMAX, LanguageSampling(by="temperature", temperature=power)):
         found = shares(sampling, num_tokens, 1e18)
         assert found.sum() == pytest.approx(1) and np.all(found > 0)
 
