@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from . import store
 from .errors import ConfigError, DataError, EnvironmentProblem, KoineError
+from .interrupts import held_back
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -241,7 +242,8 @@ class Local:
         shares = _shares(units, self._workers)
         try:
             for share in shares:
-                future = self._pool.submit(run_in_memory, phase, share, context)
+                with held_back():  # it starts a process, which would complain of half a start
+                    future = self._pool.submit(run_in_memory, phase, share, context)
                 running[future] = share
                 if len(running) > self._workers:
                     _collect(running, done)

@@ -21,7 +21,7 @@ from conftest import sample_texts
 from pipelines import card as corpus_card
 from pipelines import store
 from pipelines.errors import ConfigError, DataError
-from pretrain import config, naming
+from pretrain import config, masking, naming
 from pretrain.checkpoint import Checkpoints
 from pretrain.export import export
 from pretrain.lineage import corpus_facts as facts_of_corpus
@@ -276,8 +276,8 @@ def test_the_tokenizer_gives_the_ids_of_the_vocabulary_and_what_the_model_takes(
         assert tokenizer(text)["input_ids"] == before(text)["input_ids"]
     assert tokenizer.model_max_length == KINDS[kind].max_positions
     assert ("token_type_ids" in tokenizer("x")) == kind.startswith("bert")
-    assert tokenizer.mask_token_id == naming.MASK
-    assert tokenizer("x [MASK] y")["input_ids"].count(naming.MASK) == 1
+    assert tokenizer.mask_token_id == masking.MASK
+    assert tokenizer("x [MASK] y")["input_ids"].count(masking.MASK) == 1
     meta = json.loads((tmp_path / "out" / "tokenizer_config.json").read_bytes())["koine"]
     run = json.loads((places / kind / "config.json").read_bytes())
     assert meta["vocab_hash"] == run["vocab_hash"]
