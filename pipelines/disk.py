@@ -90,8 +90,15 @@ def sync(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Folder) -> Iterator[None]:
+def locked(
+    folder: Folder, *, what: str = "build", instead: str = "build into another folder with --out"
+) -> Iterator[None]:
     """Hold a folder for one run. The lock dies with the process, however it dies.
+
+    Args:
+        folder: to hold.
+        what: is done there, for the error.
+        instead: of waiting, what one can do.
 
     Raises:
         EnvironmentProblem: another run holds it.
@@ -111,8 +118,8 @@ def locked(folder: Folder) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise EnvironmentProblem(
-                f"{folder.url}: another build is running here ({holder}).\n"
-                "  Wait for it, or build into another folder with --out."
+                f"{folder.url}: another {what} is running here ({holder}).\n"
+                f"  Wait for it, or {instead}."
             ) from None
         file.truncate(0)
         now = time.strftime("%Y-%m-%d %H:%M:%S")

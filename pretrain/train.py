@@ -74,7 +74,8 @@ def train(run: Run, *, watcher: Watcher) -> Trained:
         EnvironmentProblem: memory or disk ran out, or another process is training in the folder.
     """
     first = run.machine.is_first
-    locked = store.locked(run.folder) if first else contextlib.nullcontext()
+    held = store.locked(run.folder, what="training", instead="start another run with --name")
+    locked = held if first else contextlib.nullcontext()
     with locked, memory_explained(run), explained(run.folder.url):
         if first:
             run.folder.remove_temporary()
