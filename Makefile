@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    + "; name another one: make PYTHON=python3.12 ...") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else 0'
 	$(PYTHON) -m venv .venv
 	$(PIP) "$$(grep '^torch==' constraints.txt)"  # first, so that a build of your choice is kept
-	$(PIP) -c constraints.txt -e '.[pipelines,pretrain,dev]'
+	$(PIP) -c constraints.txt -e '.[pipelines,pretrain,tasks,dev]'
 	@touch $(STAMP)
 
 clean:

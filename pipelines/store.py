@@ -43,6 +43,9 @@ MADE_BY = {
     "tokens": "koine vocab encode",
     "checkpoint": "koine pretrain run",
     "export": "koine pretrain export",
+    "tuned": "koine tune",
+    "evaluation": "koine evaluate",
+    "smaller": "koine compress",
 }
 """What to run for each artefact, for the errors that miss one."""
 

@@ -33,9 +33,16 @@ OWNERS = {
     },
     "pretrain": {
         "jinja2": {"card.py"},
-        "rich": {"show.py"},
+        "onnxruntime": {"serve/onnx_model.py", "serve/quantise.py"},
+        "rich": {"show.py", "tasks/show.py"},
         "safetensors": {"checkpoint.py", "export.py"},
-        "typer": {"cli.py"},
+        "seqeval": {"tasks/metrics.py"},
+        "sklearn": {"tasks/metrics.py"},
+        "transformers": {"models.py"},
+        "typer": {
+            "cli.py", "compress/cli.py", "flow/cli.py", "judge/cli.py", "look/cli.py",
+            "serve/cli.py", "tasks/cli.py",
+        },
     },
     "tokenizer": {
         "sentencepiece": {"encoder.py", "export.py", "loading.py", "prove.py", "spm_process.py"},
@@ -45,7 +52,10 @@ OWNERS = {
 }
 """The library's only importers within a package."""
 
-ON_USE = {"apache_beam", "brotli", "datasets", "duckdb", "fasttext", "sentencepiece", "tokenizers"}
+ON_USE = {
+    "apache_beam", "brotli", "datasets", "duckdb", "fasttext", "onnxruntime", "sentencepiece",
+    "seqeval", "sklearn", "tokenizers", "transformers",
+}  # fmt: skip
 """Imported inside the functions that need them, so that nothing else pays for them."""
 
 OWN_PROCESS = {"work.py", "spm_process.py"}

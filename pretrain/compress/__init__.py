@@ -1,0 +1,1 @@
+"""Make an encoder smaller: fewer layers, fewer pieces, fewer bits."""

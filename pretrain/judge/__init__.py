@@ -1,0 +1,1 @@
+"""How good an encoder is at tasks, language by language."""

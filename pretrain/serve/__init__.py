@@ -1,0 +1,1 @@
+"""Hand a model over: ONNX, eight bits, and predictions from the terminal."""

@@ -1,0 +1,1 @@
+"""What an encoder is for: classifying texts, tagging words, answering questions."""
