@@ -35,6 +35,7 @@ from pipelines import store
 from pretrain import mixture
 from pretrain.batch import Batches, num_slots
 from pretrain.config import HeldOut, LanguageSampling
+from pretrain.order import LENGTHS, Orders
 from pretrain.packing import Packing
 from pretrain.part import Part
 from pretrain.plan import plan_block
@@ -90,29 +91,19 @@ def load(shards: Shards, kind: Kind, *, blocks: int, starts: Any) -> dict[str, f
     shares = mixture.shares(
         sampling, labels=shards.labels, num_tokens=part.num_tokens, total_tokens=1.0
     )
-    rates = mixture.rates(
-        shares,
-        block_tokens=BLOCK * MICRO_TOKENS,
-        num_documents=part.num_documents,
-        num_tokens=part.num_tokens,
-    )
+    rates = mixture.rates(shares, block_tokens=BLOCK * MICRO_TOKENS)
+    orders = Orders(part, labels=shards.labels, section=LENGTHS * kind.max_length, seed=0)
     found = dict.fromkeys(("choose", "read", "plan", "pack and mask", "tokens", "slots"), 0.0)
     for number in range(blocks):
         begin = time.perf_counter()
-        language, index, epoch = mixture.documents_of_block(
-            before=mixture.cursors([(number, rates)]),
-            after=mixture.cursors([(number + 1, rates)]),
-            num_documents=part.num_documents,
-            labels=shards.labels,
-            seed=0,
+        spans = orders.of_block(
+            mixture.cursors([(number, rates)]), mixture.cursors([(number + 1, rates)])
         )
         chosen = time.perf_counter()
         watched = Watched(part)
         block = plan_block(
             watched,  # type: ignore[arg-type]
-            language=language,
-            index=index,
-            epoch=epoch,
+            spans,
             seed=0,
             number=number,
             packing=packing,

@@ -19,6 +19,7 @@ from .batch import Batches
 from .feed import inputs_of
 from .machine import total
 from .model import Inputs, Scores
+from .order import Spans
 from .plan import Block, Packing, pack, plan_block
 from .prepare import Run
 
@@ -56,9 +57,7 @@ def held_out(run: Run) -> Held | None:
     packing = Packing(num_tokens=num, max_length=length, max_sequences=num // 8)
     block = plan_block(
         part,
-        language=language,
-        index=index,
-        epoch=np.full(len(language), EPOCH, np.int64),
+        Spans.whole(language, index, np.full(len(language), EPOCH, np.int64)),
         seed=settings.seed,
         number=0,
         packing=packing,

@@ -1,16 +1,21 @@
-"""How much of each language a run takes, and which documents are next.
+"""How much of each language a run takes, and which text is next.
 
-    shares -> rates -> cursors -> documents_of_block
-    of all    documents   documents    which ones
-    tokens    a block     taken so far
+    shares -> rates -> cursors -> Orders.of_block
+    of all    tokens   tokens     spans of
+    tokens    a block  so far     documents
+
+A language is an endless row of epochs, each all of its documents in another order; a cursor is a
+place in it, counted in tokens. Documents longer than a section are cut into equal sections, and a
+block takes the sections that begin between its cursors: whole documents where they are short, some
+sections of those that are long.
 
 Promises: all of it is a function of the settings, the sizes of the languages, the seed and how many
-blocks a run has had: nothing is replayed to resume. A language goes through all of its documents
-once before any comes again, each time in another order. Its order depends on its own label and
-number of documents, so that adding a language doesn't change another's. `cursors` adds up exactly:
-3 blocks and then 4 are 7, on every machine.
-Does not promise: the exact shares in each block. Documents are taken whole: a language whose share
-of a block is a tenth of a document is in every tenth block.
+blocks a run has had: nothing is replayed to resume. A language goes through all of its text once
+before any comes again. Its order depends on its own label and number of documents, so that adding
+a language doesn't change another's. `cursors` adds up exactly: 3 blocks and then 4 are 7, on every
+machine. After any number of blocks a language has had its share to within a section.
+Does not promise: the exact shares in each block; a language whose share of a block is a tenth of a
+section is in every tenth block.
 """
 
 from __future__ import annotations
@@ -30,9 +35,9 @@ from .config import LanguageSampling
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-_FRACTION = 2.0**32
-"""Rates are multiples of 1 / this, so that sums of them are exact. A run may take 2**31 documents
-of a language."""
+_FRACTION = 2.0**16
+"""Rates are multiples of 1 / this, so that sums of them are exact. A run may take 2**46 tokens of a
+language."""
 
 
 def shares(
@@ -97,86 +102,53 @@ def _filled(weights: Floats, caps: Floats, total: float) -> Floats:
     return found
 
 
-def rates(
-    shares: Floats, *, block_tokens: float, num_documents: Integers, num_tokens: Integers
-) -> Floats:
-    """Return the documents of each language in a block, on average, shape (L,).
+def rates(shares: Floats, *, block_tokens: float) -> Floats:
+    """Return the tokens of each language in a block, on average, shape (L,).
 
     Args:
         shares: of the tokens, shape (L,).
         block_tokens: tokens of a block.
+    """
+    return np.floor(shares * block_tokens * _FRACTION) / _FRACTION
+
+
+def delays(
+    labels: Sequence[str], *, num_documents: Integers, num_tokens: Integers, section: int, seed: int
+) -> Floats:
+    """Return how many tokens later than its share says each language begins, shape (L,).
+
+    Sections are taken whole, when a block reaches their beginning, and so half a section too early
+    on average. The delay, anything up to a section, makes up for it; and languages of which a block
+    takes a tenth of a section come in different blocks, not all in the first one.
+
+    Args:
+        labels: of the languages.
         num_documents: of the training parts, shape (L,).
         num_tokens: of the training parts, shape (L,).
+        section: most tokens of a section.
+        seed: of the run.
     """
-    found: Floats = shares * block_tokens * num_documents / np.maximum(num_tokens, 1)
-    return np.floor(found * _FRACTION) / _FRACTION
+    phase = np.array([draws.uniform(draws.key("phase", seed, label), 0) for label in labels])
+    found: Floats = phase * np.minimum(num_tokens / np.maximum(num_documents, 1), section)
+    return found
 
 
-def phases(labels: Sequence[str], *, seed: int) -> Floats:
-    """Return where in its first document each language starts, in [0, 1), shape (L,).
-
-    Without them, languages of which a block takes a tenth of a document are all absent from nine
-    blocks, and then all there. With them each block has a tenth of them, from the first one on.
-    """
-    return np.array([draws.uniform(draws.key("phase", seed, label), 0) for label in labels])
-
-
-def cursors(stages: Sequence[tuple[int, Floats]], *, phases: Floats | None = None) -> Integers:
-    """Return how many documents of each language a history of blocks took, shape (L,).
+def cursors(stages: Sequence[tuple[int, Floats]], *, delays: Floats | None = None) -> Integers:
+    """Return how many tokens of each language a history of blocks took, shape (L,).
 
     Args:
         stages: numbers of blocks, and the rates that they had, in any order.
-        phases: added before rounding down; none when left out.
+        delays: what is taken off; none when left out.
     """
     assert stages, "there is no stage"
     taken = np.zeros(len(stages[0][1]), np.int64)
-    if phases is not None:
-        taken += (phases * _FRACTION).astype(np.int64)
+    if delays is not None:
+        taken -= (delays * _FRACTION).astype(np.int64)
     for num_blocks, own in stages:
-        assert num_blocks * float(own.max(initial=0)) < 2**31, "too many documents of a language"
+        assert num_blocks * float(own.max(initial=0)) < 2**46, "too many tokens of a language"
         taken += num_blocks * np.floor(own * _FRACTION).astype(np.int64)
-    return taken >> 32
-
-
-def documents_of_block(
-    *, before: Integers, after: Integers, num_documents: Integers, labels: Sequence[str], seed: int
-) -> tuple[NDArray[np.int32], Integers, Integers]:
-    """Return the documents that a block takes: (language, index, epoch), sorted by the first two.
-
-    Each language is an endless row of epochs, each a permutation of all its documents; the block
-    takes those from number `before` to number `after` - 1. A document may be in it several times,
-    in several epochs.
-
-    Args:
-        before: documents taken before the block, shape (L,).
-        after: documents taken with it, shape (L,).
-        num_documents: of the training parts, shape (L,).
-        labels: of the languages; they name the permutations.
-        seed: of the permutations.
-
-    Returns:
-        Arrays of shape (documents,): numbers of languages as int32, numbers of documents in the
-        training part and epochs as int64.
-    """
-    counts = np.where(num_documents > 0, after - before, 0)
-    assert bool(np.all(counts >= 0)), "a block cannot give documents back"
-    language = np.repeat(np.arange(len(labels)), counts)
-    start = np.cumsum(counts) - counts
-    number = np.arange(len(language)) + (before - start)[language]
-    size = num_documents[language]
-    epoch, place = number // size, number % size
-    own = _keys(labels, counts, seed)[language]
-    index = draws.permuted(place, size=size, keys=draws.bits(own, epoch))
-    order = np.lexsort((epoch, index, language))
-    return language[order].astype(np.int32), index[order], epoch[order]
-
-
-def _keys(labels: Sequence[str], counts: Integers, seed: int) -> NDArray[np.uint64]:
-    """Return the keys of the languages that have documents in a block; 0 for the others."""
-    found = np.zeros(len(labels), np.uint64)
-    for place in np.flatnonzero(counts).tolist():
-        found[place] = draws.key("documents", seed, labels[place])
-    return found
+    # Rounded up, so that a language begins as soon as its cursor passes its first token.
+    return -(-np.maximum(taken, 0) >> 16)
 
 
 def examples_per_token(

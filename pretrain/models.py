@@ -39,6 +39,7 @@ AUTO = {
 """The class of transformers for each head."""
 CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
 TASK, LINEAGE, ONNX, ONNX_INT8 = "task.json", "lineage.json", "model.onnx", "model.int8.onnx"
+CHECKED = {CONFIG, WEIGHTS, TOKENIZER, TASK, ONNX, ONNX_INT8}
 _HEADS = ("classifier", "score", "qa_outputs", "cls.", "head.", "decoder.", "bert.pooler", "pooler")
 """How the names of tensors begin that belong to a head: a folder may lack them, or have others."""
 _ABSENT = 1_000_000
@@ -89,16 +90,16 @@ def open_model(folder: str | Path) -> Model:
     config = _config(path)
     _check_files(path)
     tokenizer, own = _tokenizer(path)
-    ids = {
-        name: tokenizer.token_to_id(str(own.get(f"{name}_token") or f"[{name.upper()}]"))
-        for name in ("pad", "cls", "sep", "mask")
-    }
-    absent = [name for name in ("pad", "cls", "sep") if ids[name] is None]
-    if absent:
-        raise DataError(
-            f"{path / TOKENIZER}: has no {absent[0]} token.\n"
-            "  Use a tokenizer with [PAD], [CLS] and [SEP], as BERT's have."
-        )
+    ids = {}
+    for name in ("pad", "cls", "sep", "mask"):
+        written = str(own.get(f"{name}_token") or f"[{name.upper()}]")
+        if (found := tokenizer.token_to_id(written)) is not None:
+            ids[name] = found
+        elif name != "mask":
+            raise DataError(
+                f"{path / TOKENIZER}: has no {written}.\n"
+                "  Use a tokenizer with [PAD], [CLS] and [SEP], as BERT's have."
+            )
     if (size := tokenizer.get_vocab_size()) > config["vocab_size"]:
         raise DataError(
             f"{path}: the tokenizer has {size:,} pieces, and the model {config['vocab_size']:,}.\n"
@@ -116,7 +117,7 @@ def open_model(folder: str | Path) -> Model:
         pad=ids["pad"],
         cls=ids["cls"],
         sep=ids["sep"],
-        mask=ids["mask"],
+        mask=ids.get("mask"),
         takes_types=config["model_type"] == "bert",
         labels=tuple(sorted(labels)) if labels else None,
         task=_json(path / TASK) if (path / TASK).exists() else None,
@@ -230,12 +231,11 @@ def _check_files(path: Path) -> None:
     folder = store.Folder(path)
     manifest = _json(path / store.MANIFEST)
     for written in store.listed(manifest) if "files" in manifest else []:
-        if written.name in (CONFIG, WEIGHTS, TOKENIZER, TASK, ONNX, ONNX_INT8):
-            if problem := folder.check(written):
-                raise DataError(
-                    f"{path / written.name}: {problem}.\n"
-                    "  It is damaged or was changed; write the folder again."
-                )
+        if written.name in CHECKED and (problem := folder.check(written)):
+            raise DataError(
+                f"{path / written.name}: {problem}.\n"
+                "  It is damaged or was changed; write the folder again."
+            )
 
 
 def _tokenizer(path: Path) -> tuple[tokenizers.Tokenizer, dict[str, Any]]:

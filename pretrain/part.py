@@ -115,6 +115,21 @@ class Part:
             offsets, starts = ragged.starts_of(lengths[back]), starts[back]
         return Sentences(starts, flat.astype(np.int64), offsets)
 
+    def lengths(self, language: Languages, index: Integers) -> Integers:
+        """Return the tokens of documents, of what this part has of them.
+
+        Args:
+            language: numbers of languages, shape (n,).
+            index: numbers of their documents in this part, shape (n,).
+        """
+        rows, back = self._rows(language, index)
+        found = np.empty(len(rows), np.int64)
+        for batch, at, local in self._by_batch(rows):
+            found[at] = batch.offsets[local + 1] - batch.offsets[local]
+        begins, limits = self._split(rows, self._layout.split_tokens)
+        found = np.minimum(found, limits) - begins
+        return found if back is None else found[back]
+
     def tokens(
         self, language: Languages, index: Integers, start: Integers, length: Integers
     ) -> Tokens:

@@ -1,15 +1,15 @@
 """What a block trains on, and in which order: a function of the seed, its number and its documents.
 
-A block's documents are read once, cut into examples (`pairs`), shuffled, and cut into micro-batches
-that hold as many examples as fit into a fixed number of tokens. Examples never share attention, so
+A block's text is read once, cut into examples (`pairs`), shuffled, and cut into micro-batches that
+hold as many examples as fit into a fixed number of tokens. Examples never share attention, so
 nothing is lost by putting short ones beside long ones, and only the last micro-batch of a block is
 not full.
 
-Promises: the same documents in the same order give the same block, anywhere. Every token of a
-document is in one example, but for what BERT's truncation drops: 11 % of the development corpora
-with 128 tokens, 3 % with 512, nothing without pairs. Random text comes from another document of the
-same language and the same part.
-Does not promise: that blocks have equally many micro-batches; documents have different lengths.
+Promises: the same spans give the same block, anywhere. Every token of them is in one example, but
+for what BERT's truncation drops: 11 % of the development corpora with 128 tokens, 3 % with 512,
+nothing without pairs. Random text comes from another document of the same language and the same
+part.
+Does not promise: that blocks have equally many micro-batches; sentences have different lengths.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import draws
+from .order import Spans, sentences_of
 from .packing import Packing as Packing
 from .packing import pack as pack
 from .packing import tighten
@@ -85,10 +86,8 @@ class Block:
 
 def plan_block(
     part: Part,
+    spans: Spans,
     *,
-    language: NDArray[np.int32],
-    index: Long,
-    epoch: Long,
     seed: int,
     number: int,
     packing: Packing,
@@ -98,17 +97,16 @@ def plan_block(
 
     Args:
         part: where the documents are.
-        language: of each document; ascending.
-        index: of each document in its language. A document that comes again (another epoch) is
-            another one to the plan.
-        epoch: how often the document came before.
+        spans: what the block takes. A document that comes again (another epoch) is another one to
+            the plan.
         seed: of the run.
         number: of the block.
         packing: the shape of micro-batches.
         pairs: make examples of two spans for next-sentence prediction, else of one.
     """
     key = draws.key(seed, "pairs", number)
-    sentences = part.sentences(language, index)
+    spans, sentences = sentences_of(part, spans)
+    language, index, epoch = spans.language, spans.index, spans.epoch
     longest = packing.max_length - (PAIR_SPECIALS if pairs else SINGLE_SPECIALS)
     text = lay_out(
         sentences.starts,

@@ -1,11 +1,11 @@
 """The training data of a run as a pure function: block and micro-batch in, arrays out.
 
-A block is `settings.block` micro-batches' worth of documents, drawn from each language as its stage
+A block is `settings.block` micro-batches' worth of text, drawn from each language as its stage
 says. Its plan is a function of the seed, its number and how many blocks each stage had before it; a
 micro-batch one of the plan and its number in it. So a run's place in its data is two integers and a
 short table, resuming is exact and takes as long as planning one block, and ranks need not talk.
 
-Blocks have different numbers of micro-batches (documents have different lengths); the table `begun`
+Blocks have different numbers of micro-batches (text is taken in whole sentences); the table `begun`
 says which micro-batch each block began with, counted over the whole run, and which stage it was of.
 """
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from . import mixture
 from .batch import Batches, num_slots
 from .config import PretrainSettings
+from .order import LENGTHS, Orders
 from .plan import Packing, plan_block
 from .shards import Shards
 
@@ -46,7 +47,7 @@ class StageData:
     packing: Packing
     mask_rate: float
     rates: NDArray[np.float64]
-    """Documents of each language in a block; shape (languages,)."""
+    """Tokens of each language in a block; shape (languages,)."""
     shares: NDArray[np.float64]
     """Share of each language in the tokens; shape (languages,)."""
 
@@ -74,7 +75,16 @@ class Source:
         self.part = shards.view("train")
         self.planned_tokens, self.starts = planned_tokens, starts
         self.labels = shards.labels
-        self._phases = mixture.phases(self.labels, seed=settings.seed)
+        longest = max(row.max_length or 0 for row in settings.stages)
+        section = LENGTHS * longest
+        self._orders = Orders(self.part, labels=self.labels, section=section, seed=settings.seed)
+        self._delays = mixture.delays(
+            self.labels,
+            num_documents=self.part.num_documents,
+            num_tokens=self.part.num_tokens,
+            section=section,
+            seed=settings.seed,
+        )
 
     @cached_property
     def stages(self) -> tuple[StageData, ...]:
@@ -92,12 +102,7 @@ class Source:
             num_tokens=part.num_tokens,
             total_tokens=self.planned_tokens,
         )
-        rates = mixture.rates(
-            shares,
-            block_tokens=(settings.block or 1) * num_slots_,
-            num_documents=part.num_documents,
-            num_tokens=part.num_tokens,
-        )
+        rates = mixture.rates(shares, block_tokens=(settings.block or 1) * num_slots_)
         per_token = mixture.examples_per_token(
             shares, part.num_documents, part.num_tokens, max_length=row.max_length
         )
@@ -124,21 +129,12 @@ class Source:
         counts = np.bincount([one.stage for one in begun[:number]], minlength=len(self.stages))
         history = [(int(n), stage.rates) for n, stage in zip(counts, self.stages, strict=True)]
         stage = self.stages[begun[number].stage]
-        before = mixture.cursors(history, phases=self._phases)
+        before = mixture.cursors(history, delays=self._delays)
         history[begun[number].stage] = (int(counts[begun[number].stage]) + 1, stage.rates)
-        after = mixture.cursors(history, phases=self._phases)
-        language, index, epoch = mixture.documents_of_block(
-            before=before,
-            after=after,
-            num_documents=self.part.num_documents,
-            labels=self.labels,
-            seed=self.settings.seed,
-        )
+        after = mixture.cursors(history, delays=self._delays)
         block = plan_block(
             self.part,
-            language=language,
-            index=index,
-            epoch=epoch,
+            self._orders.of_block(before, after),
             seed=self.settings.seed,
             number=number,
             packing=stage.packing,

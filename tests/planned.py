@@ -8,6 +8,7 @@ from token_shards import FIRST_PIECE, VOCAB_HASH, Document, write_tokens
 
 from pipelines import store
 from pretrain.config import HeldOut
+from pretrain.order import Spans
 from pretrain.part import Part
 from pretrain.plan import Block, Packing, plan_block
 from pretrain.shards import Shards
@@ -75,9 +76,7 @@ def planned(part: Part, *, max_length: int, pairs: bool, seed: int = 3, number: 
     packing = Packing(num_tokens=4096, max_length=max_length, max_sequences=1024)
     return plan_block(
         part,
-        language=language,
-        index=index,
-        epoch=epoch,
+        Spans.whole(language, index, epoch),
         seed=seed,
         number=number,
         packing=packing,

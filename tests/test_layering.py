@@ -40,8 +40,13 @@ OWNERS = {
         "sklearn": {"tasks/metrics.py"},
         "transformers": {"models.py"},
         "typer": {
-            "cli.py", "compress/cli.py", "flow/cli.py", "judge/cli.py", "look/cli.py",
-            "serve/cli.py", "tasks/cli.py",
+            "cli.py",
+            "compress/cli.py",
+            "flow/cli.py",
+            "judge/cli.py",
+            "look/cli.py",
+            "serve/cli.py",
+            "tasks/cli.py",
         },
     },
     "tokenizer": {

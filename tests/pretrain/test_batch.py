@@ -11,6 +11,7 @@ from token_shards import random_documents
 
 from pretrain.batch import Batches, num_slots
 from pretrain.masking import CLS, MASK, NUM_SPECIAL, SEP
+from pretrain.order import Spans
 from pretrain.plan import Packing, pack, plan_block
 from tests_support import ROOT
 
@@ -34,9 +35,7 @@ def block_of(part, *, pairs=True, number=0, packing=PACKING):
     language, index, epoch = everything(part)
     return plan_block(
         part,
-        language=language,
-        index=index,
-        epoch=epoch,
+        Spans.whole(language, index, epoch),
         seed=0,
         number=number,
         packing=packing,

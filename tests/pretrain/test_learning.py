@@ -77,7 +77,7 @@ def test_it_learns_sixty_four_sentences_by_heart(vocabulary, tmp_path):
     # Four words of its own each, in an order of its own; one is held out.
     sentences = [FIRST_PIECE + 4 * number + rng.integers(0, 4, 14) for number in range(65)]
     out = build_of(tmp_path / "out", vocabulary, [[one.tolist()] for one in sentences])
-    changes = {**ONE, **QUIET, **OFTEN, "tokens": 340 * 1024, "block": 1, "nsp": False}
+    changes = {**ONE, **QUIET, **OFTEN, "tokens": 600 * 1024, "block": 1, "nsp": False}
     done = trained(
         out,
         **changes,

@@ -1,10 +1,8 @@
-"""Shares of languages, documents per block, and which ones: closed forms and their invariants."""
-
-from itertools import pairwise
+"""Shares of languages and how many tokens of each a block has: closed forms and invariants."""
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.errors import ConfigError
@@ -133,16 +131,9 @@ def test_sizes_of_all_magnitudes_are_shared_without_overflow(power):
         assert found.sum() == pytest.approx(1) and np.all(found > 0)
 
 
-def test_rates_are_documents_whose_tokens_are_the_share():
-    num_documents = np.array([1000, 100, 50, 1, 0])
-    num_tokens = np.array([1_000_000, 300_000, 50_000, 1_000, 0])
-    part = np.array([0.4, 0.3, 0.2, 0.1, 0])
-    found = mixture.rates(
-        part, block_tokens=1e6, num_documents=num_documents, num_tokens=num_tokens
-    )
-    assert found == pytest.approx([400, 100, 200, 100, 0])
-    tokens = found[:4] * num_tokens[:4] / num_documents[:4]
-    assert tokens == pytest.approx(part[:4] * 1e6)
+def test_rates_are_the_shares_of_a_block():
+    found = mixture.rates(np.array([0.4, 0.3, 0.2, 0.1, 0]), block_tokens=1e6)
+    assert found == pytest.approx(np.array([4e5, 3e5, 2e5, 1e5, 0]))
 
 
 rate_lists = st.lists(st.floats(0, 300), min_size=3, max_size=3)
@@ -150,142 +141,63 @@ rate_lists = st.lists(st.floats(0, 300), min_size=3, max_size=3)
 
 @given(
     stages=st.lists(st.tuples(st.integers(0, 400), rate_lists), min_size=1, max_size=4),
-    with_phases=st.booleans(),
+    late=st.booleans(),
 )
-def test_cursors_in_one_go_are_what_block_after_block_adds_up_to(stages, with_phases):
+def test_cursors_in_one_go_are_what_block_after_block_adds_up_to(stages, late):
     own = [(count, np.array(rates)) for count, rates in stages]
-    phases = mixture.phases(LABELS[:3], seed=1) if with_phases else None
+    delays = np.array([0.0, 3.25, 170.5]) if late else None
     # The history as it grows: each block is a stage of its own.
     steps = [(1, rates) for count, rates in own for _ in range(count)]
     start = [(0, own[0][1])]
     assert np.array_equal(
-        mixture.cursors(own, phases=phases), mixture.cursors(start + steps, phases=phases)
+        mixture.cursors(own, delays=delays), mixture.cursors(start + steps, delays=delays)
     )
-    before = mixture.cursors(start, phases=phases)
+    before = mixture.cursors(start, delays=delays)
     assert before.tolist() == [0, 0, 0]
     for taken in range(1, min(len(steps), 30) + 1):
-        after = mixture.cursors(steps[:taken], phases=phases)
+        after = mixture.cursors(steps[:taken], delays=delays)
         drawn = after - before
-        assert np.all(drawn >= np.floor(steps[taken - 1][1]))
         assert np.all(drawn <= np.ceil(steps[taken - 1][1]))
+        if not late:
+            assert np.all(drawn >= np.floor(steps[taken - 1][1]))
         before = after
+    if late and steps:
+        exact = np.sum([rates for _, rates in steps], axis=0) - delays
+        assert np.all(np.abs(mixture.cursors(own, delays=delays) - np.maximum(exact, 0)) < 1.1)
 
 
 def test_cursors_do_not_drift_over_a_long_run():
-    rates = mixture.rates(
-        np.array([0.1, 0.9]),
-        block_tokens=7e6,
-        num_documents=np.array([3, 10**6]),
-        num_tokens=np.array([10**8, 10**9]),
-    )
-    found = mixture.cursors([(100_000, rates)])
-    assert found == pytest.approx(rates * 100_000, abs=1)
+    rates = mixture.rates(np.array([1e-7, 1 - 1e-7]), block_tokens=7e6)
+    found = mixture.cursors([(1_000_000, rates)])
+    assert found == pytest.approx(rates * 1_000_000, abs=1)
+    assert found[0] == pytest.approx(700_000, rel=1e-4)
 
 
-def test_phases_spread_the_first_documents_of_small_languages_over_the_blocks():
+def test_delays_are_anything_up_to_a_section_and_the_language_s_own():
     labels = labels_of(500)
-    rates = np.full(500, 0.1)
-    phases = mixture.phases(labels, seed=3)
-    assert phases.min() >= 0 and phases.max() < 1
-    taken = [mixture.cursors([(count, rates)], phases=phases).sum() for count in range(11)]
-    assert taken[0] == 0
-    assert np.all(np.abs(np.diff(taken) - 50) < 25)
-    plain = [mixture.cursors([(count, rates)]).sum() for count in range(11)]
-    assert plain[9] == 0
-    assert np.array_equal(mixture.phases(labels[7:9], seed=3), phases[7:9])
-
-
-def blocks_of(cuts, num_documents, *, labels=LABELS, seed=0):
-    """The documents of consecutive blocks, as (language, index, epoch)."""
-    cuts = [np.array(cut, np.int64) for cut in cuts]
-    return [
-        mixture.documents_of_block(
-            before=before, after=after, num_documents=num_documents, labels=labels, seed=seed
-        )
-        for before, after in pairwise(cuts)
-    ]
-
-
-@settings(deadline=None)
-@given(
-    num_documents=st.lists(st.integers(1, 40), min_size=3, max_size=3),
-    steps=st.lists(st.lists(st.integers(0, 70), min_size=3, max_size=3), min_size=1, max_size=6),
-    seed=st.integers(0, 5),
-)
-def test_every_document_comes_once_in_each_epoch_wherever_the_blocks_end(
-    num_documents, steps, seed
-):
-    size = np.array(num_documents)
-    cuts = np.concatenate([np.zeros((1, 3), int), np.cumsum(steps, axis=0)])
-    blocks = blocks_of(cuts, size, labels=LABELS[:3], seed=seed)
-    for language, index, epoch in blocks:
-        assert language.dtype == np.int32 and index.dtype == epoch.dtype == np.int64
-        order = np.lexsort((epoch, index, language))
-        assert np.array_equal(order, np.arange(len(order)))
-    for number in range(3):
-        rows = [row for block in blocks for row in zip(*block, strict=True)]
-        found = [(epoch, index) for language, index, epoch in rows if language == number]
-        assert len(set(found)) == len(found) == cuts[-1][number]
-        whole, begun = divmod(len(found), num_documents[number])
-        for epoch in range(whole + 1):
-            own = sorted(index for e, index in found if e == epoch)
-            if epoch < whole:
-                assert own == list(range(num_documents[number]))
-            else:
-                assert len(own) == begun
-
-
-def test_each_epoch_has_another_order_and_each_seed_and_language_too():
-    size = np.array([50, 50])
-    pairs = ("eng_Latn", "swh_Latn")
-
-    def orders(seed):
-        cuts = [[number, number] for number in range(151)]
-        blocks = blocks_of(cuts, size, labels=pairs, seed=seed)
-        rows = np.array([block[1] for block in blocks])
-        return {tuple(part) for row in rows.T for part in row.reshape(3, 50).tolist()}
-
-    assert len(orders(0) | orders(1)) == 12
-
-
-def test_another_language_does_not_change_the_order_of_those_that_were_there():
-    size = np.array([30, 70, 20, 5])
-    before, after = np.array([10, 50, 3, 0]), np.array([45, 130, 9, 11])
-    whole = blocks_of([before, after], size)[0]
-    for left_out in range(4):
-        kept = [place for place in range(4) if place != left_out]
-        labels = [LABELS[place] for place in kept]
-        alone = blocks_of([before[kept], after[kept]], size[kept], labels=labels)[0]
-        names = np.array(labels)[alone[0]]
-        wanted = whole[0] != left_out
-        assert names.tolist() == np.array(LABELS)[whole[0][wanted]].tolist()
-        assert np.array_equal(alone[1], whole[1][wanted])
-        assert np.array_equal(alone[2], whole[2][wanted])
-
-
-def test_a_language_without_documents_gives_none_and_an_empty_block_is_one():
-    size = np.array([3, 0, 2])
-    language, _, _ = blocks_of([[0, 0, 0], [4, 7, 1]], size, labels=LABELS[:3])[0]
-    assert language.tolist() == [0, 0, 0, 0, 2]
-    empty = blocks_of([[4, 7, 1], [4, 7, 1]], size, labels=LABELS[:3])[0]
-    assert [len(part) for part in empty] == [0, 0, 0]
+    num_documents = np.full(500, 10)
+    num_tokens = np.where(np.arange(500) % 2, 10 * 40, 10 * 5000)  # documents of 40 or of 5,000
+    found = mixture.delays(
+        labels, num_documents=num_documents, num_tokens=num_tokens, section=512, seed=3
+    )
+    assert np.all(found >= 0)
+    assert 450 < found[::2].max() < 512
+    assert 35 < found[1::2].max() < 40
+    assert np.median(found[::2]) == pytest.approx(256, rel=0.15)
+    alone = mixture.delays(
+        labels[7:9],
+        num_documents=num_documents[7:9],
+        num_tokens=num_tokens[7:9],
+        section=512,
+        seed=3,
+    )
+    assert np.array_equal(alone, found[7:9])
 
 
 def test_what_runs_see_does_not_change():
-    language, index, epoch = blocks_of([[0, 8, 0, 0], [3, 12, 0, 2]], np.array([9, 10, 4, 1]))[0]
-    found = list(zip(language.tolist(), index.tolist(), epoch.tolist(), strict=True))
-    assert found == [
-        (0, 1, 0),
-        (0, 4, 0),
-        (0, 7, 0),
-        (1, 2, 0),
-        (1, 3, 1),
-        (1, 8, 0),
-        (1, 8, 1),
-        (3, 0, 0),
-        (3, 0, 1),
-    ]
-    assert mixture.phases(LABELS, seed=0).tolist() == [
+    ones = np.ones(4, np.int64)
+    found = mixture.delays(LABELS, num_documents=ones, num_tokens=ones, section=1, seed=0)
+    assert found.tolist() == [
         0.7736897854336725,
         0.09270003717338393,
         0.45668448251884086,

@@ -7,6 +7,7 @@ import reference_pairs
 from planned import corpus_of, everything, numbered, opened, planned, random_sizes, spans
 
 from pretrain.masking import num_each
+from pretrain.order import Spans
 from pretrain.packing import Packing, num_slots, pack, tighten
 from pretrain.plan import plan_block
 
@@ -102,9 +103,7 @@ def test_a_document_that_comes_twice_is_two_to_the_plan(shards):
     twice = np.repeat(np.arange(len(index)), 2)
     block = plan_block(
         part,
-        language=language[twice],
-        index=index[twice],
-        epoch=np.tile([4, 5], len(index)),
+        Spans.whole(language[twice], index[twice], np.tile([4, 5], len(index))),
         seed=0,
         number=0,
         packing=Packing(num_tokens=4096, max_length=64, max_sequences=512),
@@ -186,9 +185,7 @@ def test_a_block_without_documents_has_no_micro_batch(shards):
     for pairs in (True, False):
         block = plan_block(
             shards.view("train"),
-            language=none.astype(np.int32),
-            index=none,
-            epoch=none,
+            Spans.whole(none.astype(np.int32), none, none),
             seed=0,
             number=0,
             packing=Packing(num_tokens=4096, max_length=64, max_sequences=512),

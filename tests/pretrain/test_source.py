@@ -58,16 +58,21 @@ def test_a_block_is_that_of_its_number_and_of_the_stages_before_it_in_any_order(
 
 
 def test_every_document_comes_once_before_any_comes_again(run):
-    begun, seen = begun_of([0] * 40), Counter()
+    begun, seen, places = begun_of([0] * 40), {}, Counter()
     for number in range(40):
+        block = run.source.batches(number, begun).block
         for language, index, epoch in documents_of(run.source.batches(number, begun)):
-            seen[language, epoch, index] += 1
-    assert set(seen.values()) == {1}
+            seen.setdefault((language, epoch), {}).setdefault(index, []).append(number)
+        names = ("language", "a_index", "epoch", "a_place")
+        places.update(zip(*(getattr(block, name).tolist() for name in names), strict=True))
+    assert set(places.values()) == {1}
     for language, num in enumerate(run.source.part.num_documents.tolist()):
-        epochs = sorted({epoch for own, epoch, _ in seen if own == language})
+        epochs = sorted(epoch for own, epoch in seen if own == language)
         assert epochs == list(range(len(epochs)))
         for epoch in epochs[:-1]:
-            assert sum((language, epoch, index) in seen for index in range(num)) == num
+            assert sorted(seen[language, epoch]) == list(range(num))
+            last = max(max(blocks) for blocks in seen[language, epoch].values())
+            assert last <= min(min(blocks) for blocks in seen[language, epoch + 1].values())
 
 
 def test_a_stage_has_the_rates_lengths_and_languages_of_its_row(run):
@@ -96,18 +101,25 @@ def test_the_tokens_of_blocks_are_shared_out_as_the_stage_says(run):
     assert np.allclose(shares, run.source.stages[1].shares, atol=0.03)
 
 
-def test_blocks_much_smaller_than_documents_are_empty_or_hold_one(tmp_path):
+def test_shares_hold_in_every_block_however_long_the_documents_of_a_language_are(tmp_path):
+    rng = np.random.default_rng(5)
+    long = random_documents(rng, 12, sentences=(60, 80), words=(10, 40))
+    short = random_documents(rng, 300, sentences=(1, 3), words=(4, 12))
     out = tmp_path / "out"
-    documents = random_documents(np.random.default_rng(5), 12, sentences=(60, 80), words=(10, 40))
     write_tokens(
-        out, {"swh_Latn": documents}, vocab_hash=write_vocabulary(out / "vocab"), num_pieces=6000
+        out,
+        {"bod_Tibt": long, "swh_Latn": short},
+        vocab_hash=write_vocabulary(out / "vocab"),
+        num_pieces=6000,
     )
-    run = run_of(out, block=1)
-    begun = begun_of([0] * 12)
-    sizes = [len(documents_of(run.source.batches(number, begun))) for number in range(12)]
-    assert 0 in sizes and 1 in sizes and max(sizes) == 1
-    lengths = [run.source.batches(number, begun).num_micro for number in range(12)]
-    assert all((size > 0) == (num > 0) for size, num in zip(sizes, lengths, strict=True))
+    run = run_of(out, block=4, nsp=False, max_length=32)
+    begun, total = begun_of([0] * 6), np.zeros(2)
+    for number in range(6):
+        batches = run.source.batches(number, begun)
+        tokens = sum(batches.micro_batch(m).tokens_L for m in range(batches.num_micro))
+        assert 0.4 < tokens[0] / tokens.sum() < 0.6  # its documents are as long as its share
+        total += tokens
+    assert 0.48 < total[0] / total.sum() < 0.52
 
 
 def test_labels_leave_the_others_out(pretrain_build):
