@@ -42,6 +42,10 @@ import typer  # noqa: E402
 
 from pipelines import cli as corpus_cli  # noqa: E402
 from pretrain import cli as pretrain_cli  # noqa: E402
+from pretrain.flow import cli as flow_cli  # noqa: E402
+from pretrain.judge import cli as judge_cli  # noqa: E402
+from pretrain.look import cli as look_cli  # noqa: E402
+from pretrain.serve import cli as serve_cli  # noqa: E402
 from tokenizer import cli as vocab_cli  # noqa: E402
 
 INTERRUPTED = "interrupted. Run the same command again: what is finished is kept."
@@ -58,6 +62,11 @@ app = typer.Typer(
 app.add_typer(corpus_cli.app, name="corpus")
 app.add_typer(vocab_cli.app, name="vocab")
 app.add_typer(pretrain_cli.app, name="pretrain")
+app.command("evaluate", epilog=judge_cli.EPILOG)(judge_cli.evaluate_cli)
+app.command("inspect", epilog=look_cli.EPILOG)(look_cli.inspect_cli)
+app.command("export", epilog=serve_cli.EXPORT_EXAMPLE)(serve_cli.export_cli)
+app.command("predict", epilog=serve_cli.PREDICT_EXAMPLE)(serve_cli.predict_cli)
+app.command("run", epilog=flow_cli.EXAMPLE)(flow_cli.run_cli)
 
 
 def composed() -> Any:  # noqa: ANN401
@@ -66,9 +75,11 @@ def composed() -> Any:  # noqa: ANN401
 
     from pipelines.config import Config as Corpora
     from pretrain.config import Config as Pretrain
+    from pretrain.flow.config import TasksConfig as Tasks
     from tokenizer.config import Config as Vocab
 
-    return create_model("Koine", __base__=(Corpora, Vocab, Pretrain), __doc__="A corpora.yaml.")
+    bases = (Corpora, Vocab, Pretrain, Tasks)
+    return create_model("Koine", __base__=bases, __doc__="A corpora.yaml.")
 
 
 @app.command("check", epilog="Example: koine check corpora.yaml")

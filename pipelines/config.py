@@ -59,7 +59,7 @@ Label = Annotated[str, BeforeValidator(_label)]
 
 ModelT = TypeVar("ModelT", bound=Section)
 
-SECTIONS = ("corpora", "corpus", "vocab", "pretrain")
+SECTIONS = ("corpora", "corpus", "vocab", "pretrain", "tune", "tasks", "evaluate")
 """All top-level keys of the file; each package reads its own and leaves the others alone."""
 
 

@@ -75,7 +75,7 @@ def task_of(
         row["unknown_rate"] = 0.4 if label == "nqo_Nkoo" else 0.001
         if label not in untrained:
             row["in_language"] = found(own)
-        if zero_shot and label != "eng_Latn" or label in untrained:
+        if (zero_shot and label != "eng_Latn") or label in untrained:
             row["zero_shot"] = found(own - draw.uniform(0.05, 0.35))
         if baselines:
             if "in_language" in row:

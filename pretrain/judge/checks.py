@@ -1,0 +1,108 @@
+"""What must hold before anything is tuned: that the model and the data fit, and the folder is free.
+
+Promises: each error names what was found, what was expected and what to do; nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow.compute as pc
+
+from pipelines import store
+from pipelines.errors import ConfigError, DataError
+
+from ..models import Model
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ..tasks.data import TaskData
+
+ARTEFACT = "evaluation"
+BEGUN = "begun.json"
+"""By which a folder that was left half-written is known as ours."""
+
+
+def labels_of(table: pa.Table) -> dict[str, int]:
+    """Return how many examples of each language a table has, sorted."""
+    return dict(sorted(Counter(table["label"].to_pylist()).items()))
+
+
+def check(model: Model, name: str, data: TaskData, *, zero_shot: Sequence[str]) -> None:
+    """Check that a model can be judged on a task's data.
+
+    Raises:
+        ConfigError, DataError: it can't.
+    """
+    if model.task is not None:
+        own = model.task["task"]
+        if own != data.task:
+            raise ConfigError(
+                f"{name}: is data to {data.task}, and {model.folder} was tuned to {own}.\n"
+                f"  Name data to {own}, or the encoder that it was tuned from: it is tuned to "
+                f"{data.task} then."
+            )
+        if zero_shot:
+            raise ConfigError(
+                f"--zero-shot: {model.folder} is tuned already.\n"
+                "  Leave it out: languages that the model was not tuned on are told apart. Or "
+                "name the encoder."
+            )
+        column = {"classify": "target", "tag": "tags"}.get(data.task)
+        if column is not None:
+            values = data.test[column] if column == "target" else pc.list_flatten(data.test[column])
+            there = {str(one) for one in pc.unique(values).to_pylist()}
+            if not there & (set(model.task["targets"]) - {"O"}) and there != {"O"}:
+                raise ConfigError(
+                    f"{name}: none of its {column} is one of those that {model.folder} was tuned "
+                    f"to tell apart: {_some(sorted(there))} there, {_some(model.task['targets'])} "
+                    "here.\n  Name data of the same task, or rename its targets."
+                )
+    if not data.test.num_rows:
+        raise DataError(
+            f"{name}: has no test examples, so there is nothing to judge by.\n"
+            "  Name a file with `test` in its name, or say --test FILE."
+        )
+    there = set(labels_of(data.train))
+    for label in zero_shot:
+        if label not in there:
+            from pipelines.config_errors import did_you_mean
+
+            raise ConfigError(
+                f"--zero-shot: {name} has no training examples of {label!r}.\n"
+                f"  {did_you_mean(label, sorted(there)) or 'It has: ' + _some(sorted(there)) + '.'}"
+            )
+
+
+def check_folder(to: store.Folder) -> None:
+    """Check that nothing but an evaluation is written over.
+
+    Raises:
+        ConfigError: the folder holds something else.
+    """
+    if to.is_local:
+        found = [path.name for path in to.root.iterdir()] if to.root.is_dir() else []
+    else:
+        found = [name.partition("/")[0] for name in to.names()]
+    names = {name for name in found if not name.startswith(".")}
+    if store.MANIFEST in names:
+        try:
+            manifest = to.read_json(store.MANIFEST)
+        except DataError:
+            manifest = None
+        if isinstance(manifest, dict) and manifest.get("artefact") == ARTEFACT:
+            return
+    elif not names or BEGUN in names:
+        return
+    raise ConfigError(
+        f"{to.url}: holds something else than an evaluation ({_some(sorted(names), 3)}).\n"
+        "  Name an empty folder with --out, or an earlier evaluation."
+    )
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
