@@ -1,4 +1,4 @@
-"""The front door: `koine corpus | vocab | pretrain | check | schema`.
+"""The front door: `koine run`, and each of its steps by itself.
 
 Imports nothing heavy, so that help answers at once. It puts its own folder first on the import path
 and checks that the packages it loads lie beside it: their names are taken by other distributions.
@@ -42,10 +42,12 @@ import typer  # noqa: E402
 
 from pipelines import cli as corpus_cli  # noqa: E402
 from pretrain import cli as pretrain_cli  # noqa: E402
+from pretrain.compress import cli as compress_cli  # noqa: E402
 from pretrain.flow import cli as flow_cli  # noqa: E402
 from pretrain.judge import cli as judge_cli  # noqa: E402
 from pretrain.look import cli as look_cli  # noqa: E402
 from pretrain.serve import cli as serve_cli  # noqa: E402
+from pretrain.tasks import cli as tune_cli  # noqa: E402
 from tokenizer import cli as vocab_cli  # noqa: E402
 
 INTERRUPTED = "interrupted. Run the same command again: what is finished is kept."
@@ -62,8 +64,10 @@ app = typer.Typer(
 app.add_typer(corpus_cli.app, name="corpus")
 app.add_typer(vocab_cli.app, name="vocab")
 app.add_typer(pretrain_cli.app, name="pretrain")
+app.add_typer(tune_cli.app, name="tune")
 app.command("evaluate", epilog=judge_cli.EPILOG)(judge_cli.evaluate_cli)
 app.command("inspect", epilog=look_cli.EPILOG)(look_cli.inspect_cli)
+app.add_typer(compress_cli.app, name="compress")
 app.command("export", epilog=serve_cli.EXPORT_EXAMPLE)(serve_cli.export_cli)
 app.command("predict", epilog=serve_cli.PREDICT_EXAMPLE)(serve_cli.predict_cli)
 app.command("run", epilog=flow_cli.EXAMPLE)(flow_cli.run_cli)

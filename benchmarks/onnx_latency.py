@@ -6,7 +6,7 @@ the file is sound (`koine export` states a model's own). A small network says li
 one: most of its time goes to what is not matrices.
 
 The three run in turn in one process, shape by shape; medians of the repeats, the first left out.
-A model that is exported has no other work to do here: what else runs on the machine is in the load.
+What else ran on the machine when it began is in the load; in a quiet minute `least` is near them.
 
 `alone` is how far an output in eight bits moves when a sequence stands in a batch instead of alone,
 against the outputs' deviation: scales of a batch are shared. `koine predict` runs them alone.
@@ -14,7 +14,6 @@ against the outputs' deviation: scales of a batch are shared. `koine predict` ru
 
 from __future__ import annotations
 
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -43,18 +42,12 @@ def network(kind: str, size: str) -> torch.nn.Module:
         "num_attention_heads": heads, "max_position_embeddings": LONGEST, "num_labels": 9,
         "pad_token_id": 0,
     }  # fmt: skip
-    config = (
-        transformers.BertConfig(intermediate_size=4 * width, **shared)
-        if kind == "bert"
-        else transformers.ModernBertConfig(
-            intermediate_size=3 * width // 2,
-            bos_token_id=2,
-            cls_token_id=2,
-            eos_token_id=3,
-            sep_token_id=3,
-            **shared,
-        )  # fmt: skip
-    )
+    config: transformers.PreTrainedConfig
+    if kind == "bert":
+        config = transformers.BertConfig(intermediate_size=4 * width, **shared)
+    else:
+        ends = {"bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+        config = transformers.ModernBertConfig(intermediate_size=3 * width // 2, **ends, **shared)
     torch.manual_seed(0)
     net = transformers.AutoModelForTokenClassification.from_config(config)
     return net.float().eval()
@@ -137,7 +130,7 @@ def main() -> None:
                     results[-1]["latency"].append({
                         "threads": threads, "sequences": shape[0], "pieces": shape[1], "ms": took,
                     })  # fmt: skip
-                    medians = [statistics.median([took[name]["median"]]) for name in backends]
+                    medians = [took[name]["median"] for name in backends]
                     rows.append([
                         size, kind, threads, f"{shape[0]} x {shape[1]}",
                         *(f"{value:.1f}" for value in medians),

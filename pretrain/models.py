@@ -92,7 +92,8 @@ def open_model(folder: str | Path) -> Model:
     tokenizer, own = _tokenizer(path)
     ids = {}
     for name in ("pad", "cls", "sep", "mask"):
-        written = str(own.get(f"{name}_token") or f"[{name.upper()}]")
+        given = own.get(f"{name}_token") or f"[{name.upper()}]"
+        written = str(given["content"] if isinstance(given, dict) else given)
         if (found := tokenizer.token_to_id(written)) is not None:
             ids[name] = found
         elif name != "mask":

@@ -4,8 +4,8 @@ A student as wide as its teacher begins with evenly spaced layers of it, its emb
 head. A narrower one begins with the teacher's embeddings projected on their principal directions,
 so that pieces lie as they lay, and with random layers.
 
-Promises: the same arguments and seed give the same weights; a ModernBERT student alternates local
-and global layers by its teacher's rule, and takes each layer from one of the same sort.
+Promises: the same arguments and seed give the same weights; a ModernBERT student's layers are
+local and global as those of its teacher that they are taken from.
 """
 
 from __future__ import annotations
@@ -73,9 +73,8 @@ def shape_of(
             f"--width {width}: the teacher is {wide} wide.\n  A student is not wider than it."
         )
     if heads is None and width % per_head:
-        near = sorted(
-            {max(per_head, width - width % per_head), width - width % per_head + per_head}
-        )
+        less = width - width % per_head
+        near = [num for num in (less, less + per_head) if num]
         raise ConfigError(
             f"--width {width}: can't be divided into heads of {per_head}, as the teacher has.\n"
             f"  Take {' or '.join(str(x) for x in near if x <= wide)}, or say how many heads with "
@@ -83,9 +82,8 @@ def shape_of(
         )
     heads = width // per_head if heads is None else heads
     if heads < 1 or width % heads or (width // heads) % 2:
-        fit = [
-            num for num in range(1, width // 2 + 1) if width % num == 0 and width // num % 2 == 0
-        ]
+        # Rotary positions turn pairs of numbers, so that a head has an even width.
+        fit = [num for num in range(1, width // 2 + 1) if width % (2 * num) == 0]
         close = sorted(fit, key=lambda num: abs(num - heads))[:3]
         raise ConfigError(
             f"--heads {heads}: a width of {width} can't be divided into them.\n  "
@@ -114,11 +112,12 @@ def student(
         head: of both.
         seed: of what is drawn.
     """
-    config = config_of(teacher.config, shape, head=head)
+    config = config_of(teacher.config, shape)
     with tempfile.TemporaryDirectory() as place:
         (Path(place) / models.CONFIG).write_text(json.dumps(config), encoding="utf-8")
         own = replace(teacher, folder=Path(place), config=config)
         found = models.network(own, head, seed=seed, random=True)
+    config["architectures"] = [type(found).__name__]
     whole = network.state_dict()
     begun = copied(whole, shape) if shape.chosen else projected(whole, found.state_dict(), shape)
     missing, unexpected = found.load_state_dict(begun, strict=False)
@@ -127,7 +126,7 @@ def student(
     return config, found
 
 
-def config_of(config: Mapping[str, Any], shape: Shape, *, head: Head) -> dict[str, Any]:
+def config_of(config: Mapping[str, Any], shape: Shape) -> dict[str, Any]:
     """Return config.json of a student."""
     found = {
         **config,
@@ -137,10 +136,8 @@ def config_of(config: Mapping[str, Any], shape: Shape, *, head: Head) -> dict[st
         "intermediate_size": shape.feed_forward,
     }
     if config.get("layer_types"):
-        found["layer_types"] = _layer_types(config, shape.layers)
-    if head == "none":  # a narrower student has no head that was trained
-        bare = {"bert": "BertModel", "modernbert": "ModernBertModel"}
-        found["architectures"] = [bare[config["model_type"]]]
+        taken = shape.chosen or _chosen(config, shape.layers)
+        found["layer_types"] = [config["layer_types"][number] for number in taken]
     return found
 
 
@@ -187,41 +184,13 @@ def projected(
     }
 
 
-def _layer_types(config: Mapping[str, Any], layers: int) -> list[str]:
-    """Return local and global layers as the teacher alternates them."""
-    own: list[str] = list(config["layer_types"])
-    every = config.get("global_attn_every_n_layers")
-    if every and own == _rule(len(own), int(every)):
-        return _rule(layers, int(every))
-    return [own[number] for number in _spaced(len(own), layers)]
-
-
-def _rule(layers: int, every: int) -> list[str]:
-    return ["sliding_attention" if x % every else "full_attention" for x in range(layers)]
-
-
-def _spaced(deep: int, layers: int) -> list[int]:
-    """Return evenly spaced layers, the first and the last among them."""
-    if layers == 1:
-        return [0]
-    return [round(number * (deep - 1) / (layers - 1)) for number in range(layers)]
-
-
 def _chosen(config: Mapping[str, Any], layers: int) -> tuple[int, ...]:
-    """Return which of the teacher's layers a student begins with, in order.
+    """Return which of the teacher's layers a student begins with: evenly spaced ones.
 
-    The first is the first: a ModernBERT's has no norm before it, the others have one.
+    The first is the first: a ModernBERT's has no norm before it, the others have one. The last is
+    the last, whose relations are learnt.
     """
     deep = int(config["num_hidden_layers"])
-    wanted = _spaced(deep, layers)
-    if not config.get("layer_types"):
-        return tuple(wanted)
-    types, own = list(config["layer_types"]), _layer_types(config, layers)
-    found: list[int] = []
-    for number, target in enumerate(wanted):
-        first = found[-1] + 1 if found else 0
-        last = 0 if number == 0 else deep - (layers - number)
-        same = [at for at in range(first, last + 1) if types[at] == own[number]]
-        pool = same or list(range(first, last + 1))
-        found.append(min(pool, key=lambda at: (abs(at - target), -at)))
-    return tuple(found)
+    if layers == 1:
+        return (0,)
+    return tuple(round(number * (deep - 1) / (layers - 1)) for number in range(layers))

@@ -61,7 +61,7 @@ class Texts:
                 for batch in reader:
                     yield from batch.column("text").to_pylist()
         for path in self._files.get(label, ()):
-            yield _read(path)
+            yield read_file(path)
 
     def chunks(self, label: str, *, max_bytes: int | None = None) -> Iterator[str]:
         """Yield the text of a language in stretches of at most `CHUNK_CHARS`.
@@ -205,9 +205,16 @@ def _of_files(paths: Sequence[Path]) -> Texts:
     )
 
 
-def _read(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DataError: there is none, or it is no UTF-8.
+    """
     try:
         return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: can't be read ({error.strerror}).\n  Check the path.") from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: is no UTF-8 ({error.reason} at byte {error.start:,}).\n"

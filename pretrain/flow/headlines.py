@@ -28,6 +28,7 @@ from pipelines import store
 from .. import report, standing
 from ..judge import results
 from . import budget
+from .stage import EVALUATION, EXPORT, TUNED
 
 Facts = Mapping[str, Any]
 
@@ -61,7 +62,7 @@ def collect(
         "corpus": _corpus(folder.read_json("report.json")),
         "vocab": _vocab((folder / "vocab").read_json("report.json")),
         "pretrain": _pretrain(folder / "runs" / run),
-        "tasks": _tasks(folder / "evaluation") if "tasks" in stages else None,
+        "tasks": _tasks(folder / EVALUATION) if "tasks" in stages else None,
         "model": _model(folder, is_judged="tasks" in stages),
     }
     facts["languages"] = [vars(row) for row in languages(facts)]
@@ -135,13 +136,13 @@ def _tasks(folder: store.Folder) -> dict[str, Any]:
 
 
 def _model(folder: store.Folder, *, is_judged: bool) -> dict[str, Any]:
-    own = (folder / "export").read_json(store.MANIFEST)
+    own = (folder / EXPORT).read_json(store.MANIFEST)
     files = [file for file in store.listed(own) if not file.name.endswith(".onnx")]
-    found = {"export": own}
-    models = folder / "evaluation" / "models"
+    found = {EXPORT: own}
+    models = folder / TUNED
     for name in sorted({name.partition("/")[0] for name in models.names()} if is_judged else ()):
         if (models / name).exists(store.MANIFEST):
-            found[f"evaluation/models/{name}"] = (models / name).read_json(store.MANIFEST)
+            found[f"{TUNED}/{name}"] = (models / name).read_json(store.MANIFEST)
     return {
         "parameters": own["counts"]["parameters"],
         "bytes": sum(file.num_bytes for file in files),
@@ -175,7 +176,7 @@ class Language:
 
 
 def languages(facts: Facts) -> list[Language]:
-    """Return all languages that the corpus kept, those first that come last most often."""
+    """Return all languages that the corpus kept, the worst served first."""
     labels = {label for label, row in facts["corpus"]["labels"].items() if row["kept"]}
     labels |= set(facts["pretrain"]["labels"])
     tasks = facts["tasks"] or {}

@@ -25,6 +25,7 @@ from pipelines.report import environment_of
 
 from .. import axes, meanings
 from ..judge.wording import METRICS, points
+from .stage import TUNED
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 DASH = "\N{EN DASH}"
@@ -127,10 +128,15 @@ def next_steps(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield commands that go on from here, each with what it is for."""
     out = str(facts["out"]).rstrip("/")
     export = f"{out}/export"
-    tuned = [name for name in facts["model"]["tuned"] if not name.startswith("export")]
-    if tuned:
-        yield _command("predict", f"{out}/{tuned[0]}", "..."), "use a tuned model on your own text"
-    yield _command("inspect", export, "..."), "see what its attention looks at"
+    tuned = facts["model"]["tuned"]
+    for name, task in (facts["tasks"] or {}).items():
+        folder = f"{TUNED}/{name}-in-language"
+        if folder in tuned:
+            more = ("--context-file", "TEXT.txt") if task["task"] == "answer" else ()
+            shown = _command("predict", f"{out}/{folder}", "your text", *more)
+            yield shown, "use a tuned model"
+            break
+    yield _command("inspect", export, "your text"), "see what its attention looks at"
     if facts["languages"]:
         worst = facts["languages"][0]["label"]
         shown = _command("corpus", "show", "--out", out, "--label", worst, "--reason", "any")

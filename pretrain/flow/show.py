@@ -96,7 +96,8 @@ def show_finished(finished: Finished, *, config: str) -> None:
         )
         more = len(facts["languages"]) - len(rows)
         sys.stderr.write(
-            "those that come last most often" + (f"; {more:,} more do better\n" if more else "\n")
+            "the worst served, by their mean place"
+            + (f"; {more:,} more do better\n" if more else "\n")
         )
     took = meanings.duration(sum(row["seconds"] for row in finished.stages.values()))
     division = facts["division"]

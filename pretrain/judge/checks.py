@@ -6,7 +6,7 @@ Promises: each error names what was found, what was expected and what to do; not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
@@ -58,22 +58,31 @@ def check(model: Model, name: str, data: TaskData, *, zero_shot: Sequence[str]) 
             if not there & (set(model.task["targets"]) - {"O"}) and there != {"O"}:
                 raise ConfigError(
                     f"{name}: none of its {column} is one of those that {model.folder} was tuned "
-                    f"to tell apart: {_some(sorted(there))} there, {_some(model.task['targets'])} "
+                    f"to tell apart: {some(sorted(there))} there, {some(model.task['targets'])} "
                     "here.\n  Name data of the same task, or rename its targets."
                 )
     if not data.test.num_rows:
         raise DataError(
             f"{name}: has no test examples, so there is nothing to judge by.\n"
-            "  Name a file with `test` in its name, or say --test FILE."
+            "  Name files one of whose names has `test` in it."
         )
-    there = set(labels_of(data.train))
+
+
+def check_zero_shot(tasks: Mapping[str, TaskData], zero_shot: Sequence[str]) -> None:
+    """Check that some task has training examples of each language to tune on alone.
+
+    Raises:
+        ConfigError: none has.
+    """
+    there = sorted({label for data in tasks.values() for label in labels_of(data.train)})
     for label in zero_shot:
         if label not in there:
             from pipelines.config_errors import did_you_mean
 
+            hint = did_you_mean(label, there) or f"There are: {some(there)}."
             raise ConfigError(
-                f"--zero-shot: {name} has no training examples of {label!r}.\n"
-                f"  {did_you_mean(label, sorted(there)) or 'It has: ' + _some(sorted(there)) + '.'}"
+                f"--zero-shot: {' and '.join(tasks)} {'has' if len(tasks) == 1 else 'have'} no "
+                f"training examples of {label!r}.\n  {hint}"
             )
 
 
@@ -98,11 +107,12 @@ def check_folder(to: store.Folder) -> None:
     elif not names or BEGUN in names:
         return
     raise ConfigError(
-        f"{to.url}: holds something else than an evaluation ({_some(sorted(names), 3)}).\n"
+        f"{to.url}: holds something else than an evaluation ({some(sorted(names), 3)}).\n"
         "  Name an empty folder with --out, or an earlier evaluation."
     )
 
 
-def _some(names: Sequence[str], most: int = 5) -> str:
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Return the first names, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. Imports nothing heavy at the to
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -21,12 +22,15 @@ EPILOG = (
 def evaluate_cli(
     model: Annotated[
         Path,
-        typer.Argument(help="An encoder, which is tuned on each task, or a tuned model."),
+        typer.Argument(
+            help="An encoder, which is tuned on each task, or a tuned model.", metavar="MODEL"
+        ),
     ],
     data: Annotated[
         list[Path],
         typer.Argument(
-            help="Each a task: a file, a folder, or what the names of its splits begin with."
+            help="Each a task: a file, a folder, or what the names of its splits begin with.",
+            metavar="DATA...",
         ),
     ],
     zero_shot: Annotated[
@@ -50,6 +54,9 @@ def evaluate_cli(
     budget: Annotated[
         str | None,
         typer.Option(help="Time for all tunings together: 90s, 10min, 1.5h or 2d."),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu or cuda; auto takes a GPU where there is one.")
     ] = None,
     out: Annotated[
         str | None,
@@ -86,10 +93,10 @@ def evaluate_cli(
     from pipelines.errors import ConfigError
 
     from ..models import open_model
-    from ..tasks import data as task_data
     from ..tasks import settings as tune_settings
     from ..tasks.show import Progress
     from . import show
+    from .data import open_data
     from .evaluate import evaluate
 
     if task not in (None, "classify", "tag", "answer"):
@@ -99,16 +106,19 @@ def evaluate_cli(
         values["tune.seeds"] = seeds
     if budget is not None:
         values["tune.budget"] = budget
+    if device is not None:
+        values["tune.device"] = device
     settings = tune_settings.of_overrides(values)
+    named = _columns(columns)
     opened = open_model(model)
     tasks = [
-        task_data.open_task(
-            [path],
-            task=task,  # type: ignore[arg-type]  # checked above
+        open_data(
+            opened,
+            path,
+            task=task or _task_of(named),  # type: ignore[arg-type]  # checked above
             label=label,
-            columns=_columns(columns),
+            columns=named,
             seed=settings.seed,
-            targets=opened.task["targets"] if opened.task else None,
         )
         for path in data
     ]
@@ -138,8 +148,21 @@ def evaluate_cli(
 
 
 def _labels(text: str | None) -> list[str]:
-    """Return labels that were given with commas between them."""
-    return [one.strip() for one in (text or "").split(",") if one.strip()]
+    """Return labels that were given with commas between them; `en` is `eng_Latn`."""
+    from pipelines.languages import parse_label
+
+    given = [one.strip() for one in (text or "").split(",") if one.strip()]
+    return [parse_label(one) or one for one in given]
+
+
+def _task_of(columns: Mapping[str, str]) -> str | None:
+    """Return the task that fields with a column of their own are of; None where they tell none."""
+    fields = {
+        "classify": {"text", "pair", "target"},
+        "tag": {"words", "tags"},
+        "answer": {"context", "question", "answers"},
+    }
+    return next((task for task, own in fields.items() if own & columns.keys()), None)
 
 
 def _columns(given: list[str] | None) -> dict[str, str]:

@@ -34,7 +34,7 @@ from pipelines.errors import EnvironmentProblem
 from ..models import Model
 from . import card, page, results
 from .baselines import baselines as counted
-from .checks import ARTEFACT, BEGUN, check, check_folder, labels_of
+from .checks import ARTEFACT, BEGUN, check, check_folder, check_zero_shot, labels_of, some
 from .scoring import rows_of
 
 if TYPE_CHECKING:
@@ -97,15 +97,16 @@ def evaluate(
         model: an encoder, or one that was tuned.
         tasks: their data, opened; for a tuned model with its targets.
         to: where to write; empty, or an earlier evaluation.
-        zero_shot: languages to tune on alone, beside all of them; for an encoder.
+        zero_shot: languages to tune on alone, beside all of them, where a task has them; for an
+            encoder.
         baselines: compare with random weights (of an encoder) and with counts of words.
         settings: of the tunings; `budget` is for all of them together.
         watcher: is told how it goes.
         into_card: write the figures into the model's README.md.
 
     Raises:
-        ConfigError: the model was tuned for another task; `zero_shot` names a language without
-            training examples; `to` holds something else.
+        ConfigError: the model was tuned for another task; `zero_shot` names a language that no
+            task has training examples of; `to` holds something else.
         DataError: there are no test examples, or the model is damaged.
         EnvironmentProblem: a folder can't be written, or the machine lacks something.
     """
@@ -113,6 +114,7 @@ def evaluate(
     by_name = named(tasks)
     for name, data in by_name.items():
         check(model, name, data, zero_shot=zero_shot)
+    check_zero_shot(by_name, zero_shot)
     check_folder(to)
     plans = {
         name: _tunings(data, zero_shot=zero_shot, baselines=baselines)
@@ -143,6 +145,11 @@ def evaluate(
                 systems |= {name: [found] for name, found in counted(data).items()}
             watcher.note(f"{name}: scores")
             judged[name] = _judged(model, data, systems, trained_on, settings=settings)
+            absent = [label for label in zero_shot if label not in labels_of(data.train)]
+            if absent:
+                judged[name]["warnings"].append(
+                    f"no training examples of {some(absent)} to tune on for zero-shot"
+                )
         found = {
             "format_version": results.FORMAT_VERSION,
             "model": _model(model),
@@ -185,10 +192,11 @@ def named(tasks: Sequence[TaskData]) -> dict[str, TaskData]:
 
 def _tunings(data: TaskData, *, zero_shot: Sequence[str], baselines: bool) -> list[_Tuning]:
     """Return what has to be tuned for an encoder's evaluation on a task."""
-    every, some = tuple(labels_of(data.train)), tuple(sorted(set(zero_shot)))
+    every = tuple(labels_of(data.train))
+    few = tuple(label for label in every if label in zero_shot)
     found = [_Tuning("in_language", every, random=False)]
-    if some and some != every:
-        found.append(_Tuning("zero_shot", some, random=False))
+    if few and few != every:
+        found.append(_Tuning("zero_shot", few, random=False))
     if baselines:
         of_random = {"in_language": "random", "zero_shot": "random_zero_shot"}
         found += [_Tuning(of_random[one.system], one.train, random=True) for one in found]

@@ -200,12 +200,11 @@ class Reader:
         )
 
     def _guess(self, number: int, chance: float) -> Guess:
+        own = self._vocabulary
         token = self.model.tokenizer.id_to_token(number) or ""
-        text, begins = self._vocabulary.letters(number), self._vocabulary.begins(token)
-        name = text or (f"byte {spelt}" if (spelt := self._vocabulary.bytes_in(token)) else token)
-        if self._vocabulary.is_blank(token):
-            name = "space"
-        return Guess(number, token, text, name, begins, chance)
+        return Guess(
+            number, token, own.letters(number), own.name(number), own.begins(token), chance
+        )
 
     def _each(
         self, ids: torch.Tensor, types: torch.Tensor, pieces: Sequence[Piece], top: int

@@ -8,6 +8,7 @@ Does not promise: frequencies. Only a Unigram vocabulary keeps them.
 from __future__ import annotations
 
 import json
+import unicodedata
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import tokenizers
 
 _BYTE = regex.compile(r"<0x([0-9A-F]{2})>")
+_UNSEEN = regex.compile(r"[\p{Z}\p{C}]*")
 _BEGINS = ("▁", "Ġ", " ")
 
 
@@ -90,5 +92,20 @@ class Vocabulary:
 
     def letters(self, number: int) -> str:
         """Return the letters of a piece by its number; none of bytes and special pieces."""
-        text = self._tokenizer.decode([number], skip_special_tokens=True)
-        return "" if "\N{REPLACEMENT CHARACTER}" in text else text.removeprefix("##").strip()
+        text = self._tokenizer.decode([number], skip_special_tokens=True).removeprefix("##")
+        hidden = "\N{REPLACEMENT CHARACTER}" in text or _UNSEEN.fullmatch(text)
+        return "" if hidden else text.strip()
+
+    def name(self, number: int) -> str:
+        """Return a piece in words: its letters, or what it is instead."""
+        token = self._tokenizer.id_to_token(number) or ""
+        if text := self.letters(number):
+            return text
+        if spelt := self.bytes_in(token):
+            return f"byte{'s' if ' ' in spelt else ''} {spelt}"
+        if self.is_blank(token):
+            return "space"
+        text = self._tokenizer.decode([number], skip_special_tokens=True).strip()
+        return (
+            ", ".join(unicodedata.name(one, f"U+{ord(one):04X}").lower() for one in text) or token
+        )

@@ -2,8 +2,8 @@
 
 Promises: an ONNX file is only used with the weights that it was made of; every sequence comes back
 with its number, cut to its own length; neighbours in a batch change an output by rounding only. In
-eight bits they would change it by more, since a batch shares its scales (measured on a base-sized
-network: 4 % of the outputs' deviation), so that there a sequence is always alone.
+eight bits they would change it by as much as the eight bits do (benchmarks/onnx_latency.py), since
+a batch shares its scales, so that there a sequence is always alone.
 Does not promise: the same last digits on other machines or with other numbers of threads; the
 order in which sequences come back.
 

@@ -159,12 +159,11 @@ def show_tuned(tuned: Tuned) -> None:
         sys.stderr.write("; ".join(parts) + "\n")
     for warning in tuned.warnings:
         sys.stderr.write(f"! {safe(warning)}\n")
-    fits = [seed["fit"] for seed in tuned.seeds]
-    seconds = sum(fit["seconds"] for fit in fits)
+    took = "" if tuned.seconds is None else f"; training took {_duration(tuned.seconds)}"
     sys.stderr.write(
         f"\nlearning rate {tuned.settings['learning_rate']:.2g}, up to "
         f"{tuned.settings['epochs']} epochs; seed {tuned.best} was the best on the development "
-        f"split; training took {_duration(seconds)}\n"
+        f"split{took}\n"
     )
     folder = safe(tuned.folder)
     example = {

@@ -14,7 +14,7 @@ the scores are means over all seeds, so that luck isn't reported as skill.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipelines import store
@@ -53,6 +53,8 @@ class Tuned:
     warnings: tuple[str, ...]
     is_new: bool = True
     """False where the folder was finished before."""
+    seconds: float | None = None
+    """Of all the training; None where the folder was finished before."""
 
 
 def tune(
@@ -105,10 +107,7 @@ def tune(
         "metric": tuning.metric,
         "scores": aggregated([record["scores"] for record in records], tuning.metric),
         "judged_on": tuning.judged_on,
-        "seeds": [
-            {key: value for key, value in record.items() if key != "predictions"}
-            for record in records
-        ],
+        "seeds": [_timeless(record) for record in records],
         "best": best,
         "settings": tuning.settings.model_dump(mode="json"),
         "warnings": list(tuning.warnings),
@@ -123,7 +122,17 @@ def tune(
         fingerprint=fingerprint,
     )
     journal.folder.remove_all()
-    return _tuned(to, found, is_new=True)
+    seconds = sum(record["fit"]["seconds"] for record in records)
+    return replace(_tuned(to, found, is_new=True), seconds=seconds)
+
+
+def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a seed: no predictions, and no times, which no two runs share."""
+    fit = {key: value for key, value in record["fit"].items() if key != "seconds"}
+    fit["epochs"] = [
+        {key: value for key, value in epoch.items() if key != "seconds"} for epoch in fit["epochs"]
+    ]
+    return {**{key: value for key, value in record.items() if key != "predictions"}, "fit": fit}
 
 
 def _tuned(to: store.Folder, found: Mapping[str, Any], *, is_new: bool) -> Tuned:

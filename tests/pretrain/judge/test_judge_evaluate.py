@@ -12,9 +12,9 @@ from pipelines import store
 from pipelines.errors import ConfigError, DataError
 from pretrain.judge import card, page, results
 from pretrain.judge.cli import evaluate_cli
+from pretrain.judge.data import open_data
 from pretrain.judge.evaluate import evaluate
 from pretrain.models import open_model
-from pretrain.tasks.data import open_task
 from pretrain.tasks.settings import TuneSettings
 
 SETTINGS = TuneSettings(seeds=2, epochs=4, learning_rate=0.01, batch_size=8, device="cpu")
@@ -40,10 +40,9 @@ class Watcher:
 def judge(model, *tasks, to, watcher=None, settings=SETTINGS, **more):
     """Evaluate a folder on data, as the command does."""
     opened = open_model(model)
-    targets = opened.task["targets"] if opened.task else None
     return evaluate(
         opened,
-        [open_task([path], targets=targets) for path in tasks],
+        [open_data(opened, path) for path in tasks],
         to=store.Folder(to),
         settings=settings,
         watcher=watcher or Watcher(),
@@ -166,6 +165,15 @@ def test_a_tuned_model_is_judged_as_it_is_and_other_languages_are_zero_shot(
     assert rows["arb_Arab"]["zero_shot"]["mean"] == pytest.approx(expected)
 
 
+def test_a_tuned_model_is_judged_on_all_of_a_file_that_is_no_split(whole, topics, tmp_path):
+    text = (topics / "topics.test.tsv").read_text("utf-8")
+    (tmp_path / "news.tsv").write_text(text, encoding="utf-8")
+    found = judge(tuned_model(whole), tmp_path / "news.tsv", to=tmp_path / "out", baselines=True)
+    rows = found.results["tasks"]["news"]["rows"]
+    assert [row["num"] for row in rows.values()] == [24, 24, 24]
+    assert found.results["tasks"]["news"]["mean"].keys() == {"in_language", "zero_shot"}
+
+
 def test_a_tuned_model_is_not_judged_on_another_task(whole, tmp_path):
     names = write_names(tmp_path / "names")
     with pytest.raises(ConfigError) as caught:
@@ -197,6 +205,16 @@ def test_zero_shot_from_a_language_without_examples_is_refused(
     ) as caught:
         judge(encoder, topics, to=tmp_path / "out", zero_shot=[label])
     assert said in str(caught.value)
+
+
+def test_a_task_that_lacks_the_language_goes_without_and_says_so(encoder, topics, tmp_path):
+    other = write_topics(tmp_path / "other", train={"arb_Arab": 16})
+    settings = SETTINGS.model_copy(update={"seeds": 1, "epochs": 1})
+    more = {"zero_shot": ["swh_Latn"], "settings": settings}
+    tasks = judge(encoder, topics, other, to=tmp_path / "out", **more).results["tasks"]
+    assert tasks["topics"]["trained_on"].keys() == {"in_language", "zero_shot"}
+    assert tasks["other"]["trained_on"].keys() == {"in_language"}
+    assert "no training examples of swh_Latn to tune on for zero-shot" in tasks["other"]["warnings"]
 
 
 def test_a_folder_with_something_else_is_left_alone(encoder, topics, tmp_path):

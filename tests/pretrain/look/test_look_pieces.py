@@ -155,6 +155,17 @@ def test_bytes_and_the_unknown_are_the_rarest(tokenizer):
     assert vocabulary.rarity[vocabulary.unknown] == vocabulary.rarity.max()
 
 
+def test_every_piece_of_a_vocabulary_has_a_name_that_can_be_seen(tokenizer):
+    vocabulary = Vocabulary(tokenizer)
+    names = [vocabulary.name(number) for number in range(tokenizer.get_vocab_size())]
+    assert all(name.isprintable() or len(name.strip("\u200c\u200d")) > 0 for name in names)
+    assert all(name and not name.isspace() and name != "\ufffd" for name in names)
+    joiner = tokenizer.encode("a \u200c b").ids
+    assert "zero width non-joiner" in [vocabulary.name(number) for number in joiner] or all(
+        vocabulary.name(number).startswith(("byte", "a", "b", "space", "[")) for number in joiner
+    )
+
+
 def test_a_wordpiece_says_with_signs_that_it_goes_on():
     model = tokenizers.models.WordPiece({"[UNK]": 0, "ha": 1, "##bari": 2}, unk_token="[UNK]")
     found = tokenizers.Tokenizer(model)

@@ -4,7 +4,6 @@ import json
 import shutil
 import statistics
 
-import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -140,16 +139,14 @@ def test_answers_are_found_in_the_text(tmp_path):
     assert found.task == "answer"
     assert found.scores["swh_Latn"]["f1"] > 0.5
     said = apply.load(models.open_model(found.folder)).predictions(data.test)
-    assert all(text in context for text, context in zip(said, data.test["context"].to_pylist()))
+    contexts = data.test["context"].to_pylist()
+    assert all(text in context for text, context in zip(said, contexts, strict=True))
 
 
 def test_the_same_inputs_give_the_same_bytes(tuned, model, topics, tmp_path):
     torch.manual_seed(5)
     again = tune(model, topics, settings=ASKED, to=to_of(tmp_path))
-    before, after = hashes_of(tuned.folder), hashes_of(again.folder)
-    timed = {"scores.json", "manifest.json"}  # how long it took is in the scores
-    assert {name for name in before if before[name] != after[name]} <= timed
-    assert before["model.safetensors"] == after["model.safetensors"]
+    assert hashes_of(tuned.folder) == hashes_of(again.folder)
 
 
 def hashes_of(folder):
@@ -248,8 +245,7 @@ def test_an_interrupted_tuning_goes_on_with_the_seed_it_was_at(tuned, model, top
     assert "1 of 2 seeds were finished before" in watcher.notes
     assert not any("seed 0" in text for text in watcher.texts)
     assert again.scores == tuned.scores
-    name = "model.safetensors"
-    assert hashes_of(again.folder)[name] == hashes_of(tuned.folder)[name]
+    assert hashes_of(again.folder) == hashes_of(tuned.folder)
     assert not (tmp_path / "tuned" / ".seeds").exists()
 
 
@@ -375,5 +371,4 @@ def test_a_budget_is_shared_by_the_seeds(model, topics, tmp_path):
     asked = ASKED.model_copy(update={"epochs": 10_000, "patience": 10_000, "budget": "3s"})
     found = tune(model, topics, settings=asked, to=to_of(tmp_path))
     assert [seed["fit"]["stopped"] for seed in found.seeds] == ["budget", "budget"]
-    seconds = [seed["fit"]["seconds"] for seed in found.seeds]
-    assert np.all(np.array(seconds) < 15)
+    assert found.seconds < 30
