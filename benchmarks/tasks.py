@@ -121,10 +121,11 @@ HEAD = (
 def markdown(found: Mapping[str, Any], lines: Sequence[Sequence[str]]) -> str:
     """Return the tables as Markdown, without the markers that a card has."""
     model = found["model"]
+    tunings = "one tuning" if found["seeds"] == 1 else f"{found['seeds']} tunings"
     whole = ["# What pretraining is worth", ""]
     whole += [
         f"{model['name']}: {model['kind']}, {model['layers']} layers {model['width']} wide, "
-        f"{found['seeds']} tunings of each. `benchmarks/tasks.py` says what is compared; *surely "
+        f"{tunings} of each. `benchmarks/tasks.py` says what is compared; *surely "
         "above* counts the languages where the whole 95 % interval of the paired difference is "
         "above zero, *below* those where it is below.",
         "",

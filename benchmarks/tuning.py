@@ -27,6 +27,8 @@ from typing import Any
 import common
 import numpy as np
 import torch
+import transformers
+from torch.utils.data import DataLoader
 
 from pretrain import models
 from pretrain.tasks import encode, loop
@@ -45,11 +47,8 @@ def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
     return time.perf_counter() - clock, time.process_time() - cpu, found
 
 
-def usual_examples(data: Any, model: models.Model, *, longest: int) -> list[dict[str, Any]]:
+def usual_examples(data: Any, tokenizer: Any, *, longest: int) -> list[dict[str, Any]]:
     """Encode as transformers' examples do."""
-    import transformers
-
-    tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder)
     numbers = {target: number for number, target in enumerate(data.targets)}
     if data.task == "classify":
         found = tokenizer(data.train["text"].to_pylist(), truncation=True, max_length=longest)
@@ -75,9 +74,6 @@ def usual_epoch(
     data: Any, model: models.Model, examples: list[dict[str, Any]], settings: TuneSettings
 ) -> tuple[int, int]:
     """Train for an epoch as transformers' examples do; return pieces, and slots with padding."""
-    import transformers
-    from torch.utils.data import DataLoader
-
     tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder)
     collator = (
         transformers.DataCollatorWithPadding(tokenizer)
@@ -143,8 +139,10 @@ def measure(
         longest=model.max_length,
         on_gpu=False,
     )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model.folder)
+    tokenizer(["warm up"])
     _, usual_encode, rows = timed(
-        lambda: usual_examples(data, model, longest=settings.max_length or 512)
+        lambda: usual_examples(data, tokenizer, longest=settings.max_length or 512)
     )
     seconds: dict[str, list[float]] = {"koine": [], "usual": []}
     clocks: dict[str, list[float]] = {"koine": [], "usual": []}

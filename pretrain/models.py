@@ -216,17 +216,15 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _check_files(path: Path) -> None:
     """Check that the weights are there, and that listed files are as they were written."""
-    if not (path / WEIGHTS).exists() and not list(path.glob("model-*.safetensors")):
-        pickled = (path / "pytorch_model.bin").exists()
-        raise DataError(
-            f"{path}: has no {WEIGHTS}.\n  "
-            + (
+    has_weights = (path / WEIGHTS).exists() or list(path.glob("model-*.safetensors"))
+    if not has_weights and not any((path / name).exists() for name in (ONNX, ONNX_INT8)):
+        remedy = "Export or tune the model again."
+        if (path / "pytorch_model.bin").exists():
+            remedy = (
                 "It has a pickle, which could run code; save it again with transformers' "
                 "`save_pretrained`, which writes safetensors."
-                if pickled
-                else "Export or tune the model again."
             )
-        )
+        raise DataError(f"{path}: has no {WEIGHTS}.\n  {remedy}")
     if not (path / store.MANIFEST).exists():
         return
     folder = store.Folder(path)

@@ -33,9 +33,16 @@ OWNERS = {
     },
     "pretrain": {
         "jinja2": {"card.py"},
-        "onnxruntime": {"serve/onnx_model.py", "serve/quantise.py"},
+        "onnxruntime": {"serve/quantise.py", "serve/runtime.py"},
         "rich": {"show.py", "tasks/show.py"},
-        "safetensors": {"checkpoint.py", "export.py"},
+        "safetensors": {
+            "checkpoint.py",
+            "compress/folder.py",
+            "export.py",
+            "tasks/folder.py",
+            "tasks/seeds.py",
+        },
+        "tokenizers": {"compress/pieces.py", "compress/rewrite.py", "models.py"},
         "transformers": {"models.py"},
         "typer": {
             "cli.py",

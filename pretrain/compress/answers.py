@@ -157,7 +157,8 @@ def _fit(
             step += 1
             if time.monotonic() - shown > SHOW_S:
                 shown = time.monotonic()
-                text = f"answers: epoch {number + 1}/{settings.epochs}   loss {float(loss):.3f}"
+                mean = float(loss.detach())
+                text = f"answers: epoch {number + 1}/{settings.epochs}   loss {mean:.3f}"
                 watcher.update(step, total, text)
         means.append(float(summed) / max(1, len(steps)))
     return means

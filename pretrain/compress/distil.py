@@ -52,7 +52,7 @@ CODE_VERSION = 1
 DEFAULT_TOKENS = 10_000_000
 MOST_TOKENS = 60_000_000
 """Of text that is held in memory; more of them means going through it again."""
-COPIED_RATE, DRAWN_RATE = 3e-4, 1e-3
+COPIED_RATE, DRAWN_RATE = 1e-3, 1e-3
 """Highest learning rate at a width of 768, of students that begin with layers and without."""
 BASE_WIDTH = 768
 

@@ -109,6 +109,8 @@ def _sequences(
     taken = 0
     for batch in proof.batches(texts, label, max_bytes=None):
         for one in proof.encode(teacher.tokenizer, batch):
+            if taken >= limit:
+                return found
             for begin in range(0, len(one), length - 2):
                 part = one[begin : begin + length - 2]
                 if len(part) + 2 < SHORTEST:
@@ -116,8 +118,6 @@ def _sequences(
                 own = np.concatenate([[teacher.cls], part, [teacher.sep]]).astype(np.int32)
                 found.append(own)
                 taken += len(own)
-        if taken >= limit:
-            break
     return found
 
 

@@ -118,15 +118,13 @@ def relation_loss(
         with torch.no_grad():
             wanted = _scores(one, mask_BL, num_heads=num_heads).log_softmax(dim=-1)
             share = wanted.exp()
-            if mask_BL is not None:
-                share = share * mask_BL[:, None, :, None]
-            own = (share * wanted).sum()
+            known = (share * wanted).sum(dim=-1)  # B, R, L
         found = _scores(other, mask_BL, num_heads=num_heads)
-        # -sum(share x log softmax(found)), without keeping what the softmax gives.
-        rows = found.logsumexp(dim=-1)
+        # sum(share x (wanted - log softmax(found))), without keeping what the softmax gives.
+        apart = known + found.logsumexp(dim=-1) - (share * found).sum(dim=-1)
         if mask_BL is not None:
-            rows = rows * mask_BL[:, None, :]
-        total = total + (own + rows.sum() - (share * found).sum()) / (num_rows * num_heads)
+            apart = apart * mask_BL[:, None, :]
+        total = total + apart.sum() / (num_rows * num_heads)
     return total
 
 

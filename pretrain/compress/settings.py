@@ -25,7 +25,7 @@ class Settings:
     """Pieces of a sequence."""
     learning_rate: float | None = None
     """The highest; chosen by the width when left out."""
-    hidden: float = 1.0
+    hidden: float = 10.0
     """Weight of the hidden states' loss, of students as wide as their teacher."""
     seed: int = 0
     device: str = "auto"
@@ -61,4 +61,4 @@ class Settings:
             raise ConfigError(f"--device {device}: there are {', '.join(DEVICES)}.")
         if learning_rate is not None and learning_rate <= 0:
             raise ConfigError(f"--learning-rate {learning_rate:g}: it has to be above 0.")
-        return Settings(tokens, budget, layer, length, learning_rate, 1.0, seed, device)
+        return Settings(tokens, budget, layer, length, learning_rate, seed=seed, device=device)

@@ -1,4 +1,4 @@
-"""What must hold before anything is tuned: that the model and the data fit, and the folder is free.
+"""What must hold before anything is tuned: that the model and the data fit, and the data are there.
 
 Promises: each error names what was found, what was expected and what to do; nothing is written.
 """
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 
-from pipelines import store
 from pipelines.errors import ConfigError, DataError
 
 from ..models import Model
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ..tasks.data import TaskData
-
-ARTEFACT = "evaluation"
-BEGUN = "begun.json"
-"""By which a folder that was left half-written is known as ours."""
 
 
 def labels_of(table: pa.Table) -> dict[str, int]:
@@ -84,32 +79,6 @@ def check_zero_shot(tasks: Mapping[str, TaskData], zero_shot: Sequence[str]) -> 
                 f"--zero-shot: {' and '.join(tasks)} {'has' if len(tasks) == 1 else 'have'} no "
                 f"training examples of {label!r}.\n  {hint}"
             )
-
-
-def check_folder(to: store.Folder) -> None:
-    """Check that nothing but an evaluation is written over.
-
-    Raises:
-        ConfigError: the folder holds something else.
-    """
-    if to.is_local:
-        found = [path.name for path in to.root.iterdir()] if to.root.is_dir() else []
-    else:
-        found = [name.partition("/")[0] for name in to.names()]
-    names = {name for name in found if not name.startswith(".")}
-    if store.MANIFEST in names:
-        try:
-            manifest = to.read_json(store.MANIFEST)
-        except DataError:
-            manifest = None
-        if isinstance(manifest, dict) and manifest.get("artefact") == ARTEFACT:
-            return
-    elif not names or BEGUN in names:
-        return
-    raise ConfigError(
-        f"{to.url}: holds something else than an evaluation ({some(sorted(names), 3)}).\n"
-        "  Name an empty folder with --out, or an earlier evaluation."
-    )
 
 
 def some(names: Sequence[str], most: int = 5) -> str:

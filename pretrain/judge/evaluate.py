@@ -19,7 +19,6 @@ Does not promise: that training data the model was pretrained on lacks the test 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,17 +31,15 @@ from pipelines import store
 from pipelines.errors import EnvironmentProblem
 
 from ..models import Model
-from . import card, page, results
+from . import card, folder, page, results
 from .baselines import baselines as counted
-from .checks import ARTEFACT, BEGUN, check, check_folder, check_zero_shot, labels_of, some
+from .checks import check, check_zero_shot, labels_of, some
 from .scoring import rows_of
 
 if TYPE_CHECKING:
     from ..tasks.data import TaskData
     from ..tasks.settings import TuneSettings
 
-CODE_VERSION = 1
-"""Counted up when the same inputs give other figures."""
 MODELS = "models"
 
 
@@ -115,7 +112,7 @@ def evaluate(
     for name, data in by_name.items():
         check(model, name, data, zero_shot=zero_shot)
     check_zero_shot(by_name, zero_shot)
-    check_folder(to)
+    folder.check_free(to)
     plans = {
         name: _tunings(data, zero_shot=zero_shot, baselines=baselines)
         for name, data in ({} if model.task else by_name).items()
@@ -123,12 +120,14 @@ def evaluate(
     total = sum(map(len, plans.values()))
     if settings.budget is not None and total:
         settings = settings.model_copy(update={"budget": _shared(settings.budget, total)})
-    fingerprint = _fingerprint(model, by_name, settings, zero_shot=zero_shot, baselines=baselines)
-    found = _done(to, fingerprint=fingerprint)
+    fingerprint = folder.fingerprint(
+        model, by_name, settings, zero_shot=zero_shot, baselines=baselines
+    )
+    found = folder.done(to, fingerprint=fingerprint)
     was_done = found is not None
     if found is None:
         to.create()
-        to.write_json(BEGUN, {"fingerprint": fingerprint})
+        to.write_json(folder.BEGUN, {"fingerprint": fingerprint})
         to.remove(store.MANIFEST)
         judged: dict[str, Any] = {}
         number = 0
@@ -137,7 +136,7 @@ def evaluate(
                 systems, trained_on = _of_tuned(model, data, settings=settings)
             else:
                 systems, trained_on = _of_encoder(
-                    model, data, plans[name], to=to / MODELS, slug=_slugs(by_name)[name],
+                    model, data, plans[name], to=to / MODELS, slug=folder.slugs(by_name)[name],
                     settings=settings, watcher=watcher, number=number, total=total,
                 )  # fmt: skip
                 number += len(plans[name])
@@ -158,17 +157,17 @@ def evaluate(
             "tasks": judged,
         }
         files = [
-            to.write_bytes(results.RESULTS, _json(found)),
+            to.write_bytes(results.RESULTS, folder.as_json(found)),
             to.write_bytes(page.PAGE, page.render(found).encode()),
         ]
         store.write_manifest(
             to,
-            artefact=ARTEFACT,
+            artefact=folder.ARTEFACT,
             fingerprint=fingerprint,
             counts={"tasks": len(judged), "labels": len(results.labels_of(found))},
             files=files,
         )
-        to.remove(BEGUN)
+        to.remove(folder.BEGUN)
     where = None
     if into_card:
         try:
@@ -227,9 +226,9 @@ def _of_encoder(
         part = _only(data, one.train)
         name = f"{slug}-{one.system.replace('_', '-')}"
         own = _Part(watcher, at, total, name)
-        folder = to / name
-        tune(model, part, settings=settings, to=folder, random=one.random, watcher=own)
-        systems[one.system] = _predictions(folder, data)
+        place = to / name
+        tune(model, part, settings=settings, to=place, random=one.random, watcher=own)
+        systems[one.system] = _predictions(place, data)
         if one.system in results.OWN:
             trained_on[one.system] = labels_of(part.train)
     return systems, trained_on
@@ -256,11 +255,11 @@ def _of_tuned(
     return {"in_language": [found]}, {"in_language": dict(model.task["labels"])}
 
 
-def _predictions(folder: store.Folder, data: TaskData) -> list[Any]:
+def _predictions(place: store.Folder, data: TaskData) -> list[Any]:
     """Return what each seed of a tuning predicted for the test examples."""
     from ..tasks.folder import PREDICTIONS
 
-    with folder.open_arrow(PREDICTIONS) as source:
+    with place.open_arrow(PREDICTIONS) as source:
         table = pa.ipc.open_stream(source).read_all()
     assert table["id"].to_pylist() == data.test["id"].to_pylist(), "predictions of other examples"
     names = [name for name in table.column_names if name.startswith("seed_")]
@@ -339,11 +338,6 @@ def _without_folders(data: TaskData) -> list[str]:
     return found
 
 
-def _json(found: Mapping[str, Any]) -> bytes:
-    """Return results.json: keys in the order in which the page shows what they name."""
-    return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
 def _model(model: Model) -> dict[str, Any]:
     """Return what results.json says of the model."""
     from ..tasks.folder import weights_sha256
@@ -364,53 +358,3 @@ def _shared(budget: str, num: int) -> str:
     from ..config import seconds_of
 
     return f"{max(1, int(seconds_of(budget) / num))}s"
-
-
-def _slugs(names: Mapping[str, object]) -> dict[str, str]:
-    """Return names that folders can have; letters of every script stay."""
-    found: dict[str, str] = {}
-    for name in names:
-        slug = re.sub(r"[^\w.]+", "-", name).strip("-.")[:60] or "task"
-        found[name] = slug if slug not in found.values() else f"{slug}-{len(found) + 1}"
-    return found
-
-
-def _fingerprint(
-    model: Model,
-    tasks: Mapping[str, TaskData],
-    settings: TuneSettings,
-    *,
-    zero_shot: Sequence[str],
-    baselines: bool,
-) -> str:
-    """Return the fingerprint of all that an evaluation is a function of."""
-    from ..tasks.folder import inputs
-
-    return store.fingerprint(
-        {
-            "code": CODE_VERSION,
-            "model": model.name,
-            "tuned_on": model.task
-            and {"labels": model.task["labels"], "threshold": model.task["no_answer_threshold"]},
-            "tasks": {
-                name: inputs(model, data, settings, random=False)
-                | {"warnings": list(data.warnings), "files": [list(file) for file in data.files]}
-                for name, data in tasks.items()
-            },
-            "zero_shot": sorted(zero_shot),
-            "baselines": baselines,
-        }
-    )
-
-
-def _done(to: store.Folder, *, fingerprint: str) -> dict[str, Any] | None:
-    """Return the results of an evaluation of these inputs that is done and whole."""
-    if not to.exists(store.MANIFEST):
-        return None
-    manifest = to.read_json(store.MANIFEST)
-    if manifest["fingerprint"] != fingerprint:
-        return None
-    if any(to.check(written) for written in store.listed(manifest)):
-        return None
-    found: dict[str, Any] = to.read_json(results.RESULTS)
-    return found

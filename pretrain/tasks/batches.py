@@ -2,8 +2,8 @@
 
 A step takes `batch_size` sequences. They are drawn so that those of a step have like lengths: the
 shuffled examples are sorted within pools of `POOL` batches, and the batches shuffled again. Where a
-step holds more tokens than the device takes at once it is done in parts, each of like lengths too;
-the gradient is the sum of theirs, so that the part's size changes the speed and nothing else.
+step holds more tokens than the device takes at once, or lengths that are far apart, it is done in
+parts; the gradient is the sum of theirs, so that a part's size changes the speed and nothing else.
 
 Promises: an epoch has each sequence once; the order is a function of the seed and the epoch.
 Does not promise: that the lengths of a step are mixed as those of the data. Shorter pools mix them
@@ -84,6 +84,37 @@ def parts(
         num = max(1, tokens // int(own[start]))
         yield chosen[start : start + num]
         start += num
+
+
+def divided(
+    chosen: NDArray[np.int64], lengths: NDArray[np.int64], *, tokens: int, overhead: int
+) -> Iterator[NDArray[np.int64]]:
+    """Divide a step, longest sequences first, into the parts that take the least time together.
+
+    Args:
+        chosen: sequences, the longest first.
+        lengths: (S,), pieces of each sequence.
+        tokens: padded tokens of a part at the most; a longer sequence is a part by itself.
+        overhead: padded tokens that take as long as beginning a part.
+    """
+    own = lengths[chosen].tolist()
+    cost, begins = [0], [0]  # of the best division of the first sequences; where its last part is
+    for end in range(1, len(own) + 1):
+        best, begin = cost[end - 1] + own[end - 1] + overhead, end - 1
+        for start in range(end - 2, -1, -1):
+            size = own[start] * (end - start)
+            if size > tokens:
+                break
+            if cost[start] + size + overhead < best:
+                best, begin = cost[start] + size + overhead, start
+        cost.append(best)
+        begins.append(begin)
+    ends, end = [], len(own)
+    while end:
+        ends.append(end)
+        end = begins[end]
+    for end in reversed(ends):
+        yield chosen[begins[end] : end]
 
 
 def ordered(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pretrain.ragged import starts_of
-
 from ..models import Model
+from ..ragged import starts_of
 from .features import Features
 from .settings import TuneSettings, max_length
 

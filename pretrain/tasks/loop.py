@@ -145,6 +145,7 @@ class _Loop:
     ) -> None:
         assert settings.learning_rate
         assert settings.epochs
+        assert settings.batch_size
         self.network, self.train, self.task, self.place = network, train, task, place
         self.settings, self.seed = settings, seed
         self.dev: Features | None = None
@@ -226,7 +227,9 @@ class _Loop:
         """Take a step; return its loss, on the device."""
         num = self._num_judged(batch)
         loss = torch.zeros((), device=self.place.device)
-        for chosen in batches.parts(batch, self.lengths, tokens=self.place.tokens):
+        for chosen in batches.divided(
+            batch, self.lengths, tokens=self.place.tokens, overhead=self.place.overhead
+        ):
             one = batches.part(self.train, chosen, pad=self.place.pad)
             self.tokens += len(one.places)
             self.slots += one.ids_BL.size
@@ -260,7 +263,7 @@ class _Loop:
         return self.evaluate(predict(self.network, self.dev, place=self.place))
 
     def _batches(self, number: int) -> Iterator[NDArray[np.int64]]:
-        size = self.settings.batch_size
+        size = self.settings.batch_size or 1
         return batches.epoch(self.lengths, batch_size=size, seed=self.seed, number=number)
 
     def _progress(self) -> float:

@@ -18,6 +18,8 @@ from pipelines.errors import EnvironmentProblem
 
 from .settings import CPU_TOKENS, GPU_TOKENS, TuneSettings
 
+CPU_OVERHEAD, GPU_OVERHEAD = 64, 8192
+
 
 @dataclass(frozen=True)
 class Place:
@@ -30,6 +32,11 @@ class Place:
     """The id of padding."""
     tokens: int
     """Padded tokens that go through the network at once in training."""
+
+    @property
+    def overhead(self) -> int:
+        """Return the tokens that take as long as beginning to compute: kernels wait for a GPU."""
+        return GPU_OVERHEAD if self.on_gpu else CPU_OVERHEAD
 
     @property
     def on_gpu(self) -> bool:

@@ -1,31 +1,26 @@
 """Words that are tagged one by one: a word is judged by its first piece.
 
-A sentence is given as words, and between words of running text there may be a space or none. Where
-a vocabulary marks the space before a word (SentencePiece's U+2581), words are encoded as they stand
-in text: without it in scripts that have no spaces, before closing punctuation, after opening.
+Each word is encoded by itself, with the mark of a space before it where the vocabulary has one
+(SentencePiece's U+2581), also in scripts that are written without spaces: the mark then tells the
+network where words begin. Measured on Japanese parts of speech (two seeds, 405 sentences): accuracy
+0.86 and 0.87, where words that stood as in running text gave 0.84 and 0.83; in Wolof no difference.
 
 Promises: each word is judged in exactly one sequence, whatever its length; a sentence that is too
 long goes on in further sequences, which begin at words; a word that the tokenizer makes nothing of
 is an unknown piece. Each different word is encoded one time.
-Does not promise: the spaces that the text had; words come without.
 
 Shapes: W words of all sentences, U different ones, S sequences, F pieces of all sequences.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import regex
 from numpy.typing import NDArray
-
-from pipelines.scripts import UNSPACED
 
 from ..models import Model
 from ..ragged import starts_of, take
@@ -34,23 +29,6 @@ from .features import IGNORED, Features
 
 if TYPE_CHECKING:
     import tokenizers
-
-_CLOSING = regex.compile(r"[\p{Pe}\p{Pf}.,;:!?…%。、，．：；！？।॥۔،؛؟։՝።፣፤፥፦፧་།༎၊။។៕๚๛°]+")
-_OPENING = regex.compile(r"[\p{Ps}\p{Pi}¿¡#@]+")
-
-
-@cache
-def _unspaced() -> tuple[Any, Any]:
-    """Return patterns of a word that begins, and of one that ends, in a script without spaces."""
-    scripts = []
-    for name in sorted(UNSPACED):
-        try:
-            regex.compile(rf"\p{{Script={name}}}")
-        except regex.error:  # younger than the library's tables
-            continue
-        scripts.append(rf"\p{{Script={name}}}")
-    letters = "".join([*scripts, "ー々〆"])
-    return regex.compile(f"[{letters}]"), regex.compile(rf".*[{letters}]\p{{M}}*", regex.DOTALL)
 
 
 def encode(table: pa.Table, model: Model, *, targets: Sequence[str], max_length: int) -> Features:
@@ -63,10 +41,8 @@ def encode(table: pa.Table, model: Model, *, targets: Sequence[str], max_length:
         max_length: pieces of a sequence at the most, special ones counted.
     """
     words, counts = _flat(table["words"])
-    first_S = np.zeros(len(words), bool)
     begins = starts_of(counts)[:-1]
-    first_S[begins[counts > 0]] = True
-    pieces, starts, of_word = _pieces(words, first_S, model)
+    pieces, starts, of_word = _pieces(words, model)
     room = max_length - 2
     lengths_W = np.minimum(np.diff(starts)[of_word], room)
     sentence_W = np.repeat(np.arange(len(counts)), counts)
@@ -124,36 +100,13 @@ def _flat(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
 
 
 def _pieces(
-    words: pa.Array, first_W: NDArray[np.bool_], model: Model
+    words: pa.Array, model: Model
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pieces of the different words, where each begins (U + 1), and which each word is.
-
-    A word that stands both with and without a space before it counts as two.
-    """
+    """Return the pieces of the different words, where each begins (U + 1), and which each word is."""
     coded = words.dictionary_encode()
-    different = coded.dictionary.to_pylist()
     of_word = np.asarray(coded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-    plain = _without_space(model.tokenizer)
-    if plain is None:
-        pieces, starts = flatten(_encoded(different, model.tokenizer))
-        return *_never_empty(pieces, starts, model), of_word
-    begins, ends = _unspaced()
-    closing, opening, from_left, to_right = (
-        np.array([bool(found(word)) for word in different], dtype=bool)
-        for found in (_CLOSING.fullmatch, _OPENING.fullmatch, begins.match, ends.fullmatch)
-    )
-    joined = closing[of_word].copy()
-    joined[1:] |= opening[of_word[:-1]] | (to_right[of_word[:-1]] & from_left[of_word[1:]])
-    joined &= ~first_W
-    key, of_word = np.unique(of_word * 2 + joined, return_inverse=True)
-    spaced = [different[number] for number in (key[key % 2 == 0] // 2).tolist()]
-    bare = [different[number] for number in (key[key % 2 == 1] // 2).tolist()]
-    pieces, starts = flatten([*_encoded(spaced, model.tokenizer), *_encoded(bare, plain)])
-    # `spaced` words come first in the flat array, and in turn by number within each kind.
-    place = np.empty(len(key), np.int64)
-    place[key % 2 == 0] = np.arange(len(spaced))
-    place[key % 2 == 1] = len(spaced) + np.arange(len(bare))
-    return *_never_empty(pieces, starts, model), place[of_word.reshape(-1)]
+    pieces, starts = flatten(_encoded(coded.dictionary.to_pylist(), model.tokenizer))
+    return *_never_empty(pieces, starts, model), of_word
 
 
 def _encoded(words: list[str], tokenizer: tokenizers.Tokenizer) -> Iterator[Sequence[Any]]:
@@ -173,32 +126,6 @@ def _never_empty(
     filled = np.insert(pieces, starts[empty], model.pad if unknown is None else unknown)
     lengths[empty] = 1
     return filled.astype(np.int32), starts_of(lengths)
-
-
-def _without_space(tokenizer: tokenizers.Tokenizer) -> tokenizers.Tokenizer | None:
-    """Return the tokenizer with no space put before a text; None where it never puts one."""
-    import tokenizers
-
-    whole = json.loads(tokenizer.to_str())
-    if not _strip(whole.get("pre_tokenizer")):
-        return None
-    return tokenizers.Tokenizer.from_str(json.dumps(whole, ensure_ascii=False))
-
-
-def _strip(part: Any) -> bool:  # noqa: ANN401
-    """Take the space off a pre-tokenizer, as tokenizer.json has it; tell whether it had one."""
-    if not isinstance(part, dict):
-        return False
-    if part.get("type") == "Sequence":
-        stripped = [_strip(inner) for inner in part["pretokenizers"]]  # all of them, not the first
-        return any(stripped)
-    if part.get("type") == "Metaspace" and part.get("prepend_scheme") != "never":
-        part["prepend_scheme"] = "never"
-        return True
-    if part.get("type") == "ByteLevel" and part.get("add_prefix_space"):
-        part["add_prefix_space"] = False
-        return True
-    return False
 
 
 def _sequences(

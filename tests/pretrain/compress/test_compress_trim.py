@@ -47,7 +47,7 @@ def outputs(folder, text, auto):
         given.pop("token_type_ids", None)
     with torch.inference_mode():
         found = network(**given)
-    return given["input_ids"][0].tolist(), [value for value in found.values()]
+    return given["input_ids"][0].tolist(), list(found.values())
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
@@ -67,10 +67,8 @@ def test_every_kind_of_tokenizer_is_trimmed_without_loss(kind, tmp_path, texts):
         text = sample_texts()[label][0]
         old_ids, (before,) = outputs(tmp_path / "whole", text, tokens)
         new_ids, (after,) = outputs(tmp_path / "small", text, tokens)
-        place = [
-            whole.tokenizer.token_to_id(small.tokenizer.id_to_token(x))
-            for x in range(rows["after"])
-        ]
+        names = [small.tokenizer.id_to_token(number) for number in range(rows["after"])]
+        place = [whole.tokenizer.token_to_id(name) for name in names]
         assert [place[x] for x in new_ids] == old_ids
         assert torch.allclose(before[..., place], after, atol=1e-5)
 

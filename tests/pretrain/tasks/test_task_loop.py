@@ -102,6 +102,33 @@ def test_parts_hold_as_many_tokens_as_they_may_and_a_longer_sequence_goes_alone(
     assert found == [[0], [1, 2], [3, 4], [5]]
 
 
+def test_a_step_is_divided_where_that_saves_more_padding_than_it_costs():
+    lengths = np.array([100, 96, 20, 20, 19, 18])
+
+    def found(**options):
+        return [part.tolist() for part in batches.divided(np.arange(6), lengths, **options)]
+
+    assert found(tokens=4096, overhead=64) == [[0, 1], [2, 3, 4, 5]]
+    assert found(tokens=4096, overhead=8192) == [[0, 1, 2, 3, 4, 5]]
+    assert found(tokens=40, overhead=8192) == [[0], [1], [2, 3], [4, 5]]
+    rng = np.random.default_rng(0)
+    for _ in range(20):  # none of all divisions is better
+        own = np.sort(rng.integers(1, 60, 7))[::-1]
+        parts = list(batches.divided(np.arange(7), own, tokens=150, overhead=30))
+        assert np.concatenate(parts).tolist() == list(range(7))
+
+        def cost(ends, own=own):
+            sizes = [own[a] * (b - a) for a, b in itertools.pairwise([0, *ends, 7])]
+            allowed = all(
+                size <= 150 or b - a == 1
+                for size, (a, b) in zip(sizes, itertools.pairwise([0, *ends, 7]), strict=True)
+            )
+            return sum(sizes) + 30 * len(sizes) if allowed else np.inf
+
+        every = (c for num in range(7) for c in itertools.combinations(range(1, 7), num))
+        assert cost([part[-1] + 1 for part in parts[:-1]]) == min(map(cost, every))
+
+
 @pytest.mark.parametrize("task", ["classify", "tag", "answer"])
 def test_the_loss_is_that_of_transformers(model, task, tmp_path, topics):
     if task == "classify":
