@@ -9,11 +9,7 @@ STAMP := .venv/.installed
 
 demo: $(STAMP)
 	$(BIN)/python samples/layout.py --out build/samples
-	$(BIN)/koine corpus build corpora.yaml --out build/demo
-	$(BIN)/koine vocab train corpora.yaml --out build/demo
-	$(BIN)/koine vocab encode corpora.yaml --out build/demo
-	$(BIN)/koine pretrain run corpora.yaml --out build/demo --resume
-	$(BIN)/koine pretrain export build/demo/runs/modern-tiny --to build/demo/export
+	$(BIN)/koine run corpora.yaml --out build/demo
 	$(BIN)/python samples/fill_mask.py build/demo/export
 
 test: lint

@@ -114,6 +114,7 @@ def _fit(
     """Train; return the mean loss of each epoch."""
     assert settings.learning_rate is not None
     assert settings.epochs is not None
+    assert settings.batch_size is not None
     optimizer = Optimizer(
         student.named_parameters(),
         settings=OptimizerSettings(

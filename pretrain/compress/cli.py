@@ -253,7 +253,7 @@ def _progress(quiet: bool) -> Iterator[Any]:  # noqa: FBT001
         try:
             yield progress
         except KeyboardInterrupt:
-            sys.stderr.write("koine: interrupted; nothing was written. Run the command again.\n")
+            sys.stderr.write("koine: interrupted; nothing was finished. Run the command again.\n")
             raise SystemExit(130) from None
 
 

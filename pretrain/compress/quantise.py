@@ -9,14 +9,13 @@ Does not promise: a model that can be tuned further; it predicts, and has no wei
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines import store
 from pipelines.errors import ConfigError
 
-from ..models import ONNX_INT8, Model
+from ..models import ONNX_INT8, Model, open_model
 from ..tasks.folder import weights_sha256
 from . import compare
 from .scores import Side
@@ -66,7 +65,7 @@ def quantise(
         )
     watcher.note("writing the network as ONNX, in eight bits")
     exported = onnx_model.export(model, int8=True, fp32=False, to=to)
-    new = replace(model, folder=Path(to.url))  # it has no weights, so that it can't be opened
+    new = open_model(to.url)
     found = compare.compare(
         Side(model),
         Side(new, use="int8"),

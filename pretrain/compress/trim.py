@@ -10,8 +10,8 @@ and the head, and the tokenizer to match. Nothing is trained; the network's laye
     report = trim(model, labels=["swh_Latn", "amh_Ethi"], texts=texts, to=Folder("build/small"))
 
 Promises: all the text of the kept languages is cut into the same pieces, and outputs are equal to
-1e-5 (`proof`, run and stored each time); a tuned model keeps its head, and says the same; the same
-inputs give the same bytes.
+1e-5 (`proof`, run and stored each time), in units of the largest output if that is above 1; a tuned
+model keeps its head, and says the same; the same inputs give the same model, bit for bit.
 Does not promise: that text which wasn't there is cut as before. It never becomes unreadable, as all
 characters of the languages' scripts stay; `unseen` estimates how much of it is cut finer.
 """

@@ -141,8 +141,11 @@ def next_steps(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         worst = facts["languages"][0]["label"]
         shown = _command("corpus", "show", "--out", out, "--label", worst, "--reason", "any")
         yield shown, "read what was removed of the language that comes last"
-        trim = _command("compress", "trim", export, "--labels", worst, "--to", f"{out}/small")
-        yield trim, "a smaller model of the languages that you need"
+        small = ("--corpus", out, "--labels", worst, "--to", f"{out}/small")
+        yield (
+            _command("compress", "trim", export, *small),
+            "a smaller model of the languages that you need",
+        )
     if not tuned:
         yield _command("tune", "classify", export, "DATA", "--to", f"{out}/tuned"), "tune it"
 

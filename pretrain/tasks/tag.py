@@ -102,7 +102,7 @@ def _flat(column: pa.ChunkedArray) -> tuple[pa.Array, NDArray[np.int64]]:
 def _pieces(
     words: pa.Array, model: Model
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the pieces of the different words, where each begins (U + 1), and which each word is."""
+    """Return the pieces of the different words, where each begins (U + 1), and which is which."""
     coded = words.dictionary_encode()
     of_word = np.asarray(coded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
     pieces, starts = flatten(_encoded(coded.dictionary.to_pylist(), model.tokenizer))

@@ -23,7 +23,7 @@ from .loop import DivergedError, Fitted
 from .place import Place
 from .scores import mean_score
 from .seeds import Seeds
-from .settings import SWEEP, TuneSettings, resolve
+from .settings import PLAIN_SCALE, SWEEP, TuneSettings, resolve
 
 UNKNOWN_SHARE = 0.05
 """Pieces that a vocabulary may lose of a language before it is told."""
@@ -72,6 +72,7 @@ class Tuning:
             settings,
             task=data.task,
             width=int(model.config["hidden_size"]),
+            scale=PLAIN_SCALE if random else models.weight_scale(model),
             num_sequences=len(self.train),
             longest=model.max_length,
             on_gpu=place.on_gpu,
