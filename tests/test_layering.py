@@ -39,6 +39,7 @@ OWNERS = {
             "checkpoint.py",
             "compress/folder.py",
             "export.py",
+            "models.py",
             "tasks/folder.py",
             "tasks/seeds.py",
         },
