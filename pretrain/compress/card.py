@@ -79,6 +79,16 @@ def table(comparison: Mapping[str, Any]) -> list[str]:
     return ["| | Before | After | |", "|---|--:|--:|--:|", *rows, "", note]
 
 
+def worst_first(rows: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return rows of scores by language, the lowest after it first, however they were read."""
+    return sorted(rows.items(), key=lambda one: (one[1]["after"], one[0]))
+
+
+def most_lost(others: Mapping[str, Mapping[str, Any]]) -> tuple[str, Mapping[str, Any]]:
+    """Return the language that lost most of those that were not kept."""
+    return max(others.items(), key=lambda one: (one[1]["unknown_after"], one[1]["pieces"]))
+
+
 def figures(comparison: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Return what both models take, side by side: name, before, after, and how they compare."""
     before, after = comparison["before"], comparison["after"]
@@ -181,7 +191,7 @@ def _score(score: Mapping[str, Any] | None) -> list[str]:
         "| Language | Label | Examples | Before | After | Difference |",
         "|---|---|--:|--:|--:|--:|",
     ]
-    for label, row in [*list(score["labels"].items())[:SHOWN], ("mean", score["mean"])]:
+    for label, row in [*worst_first(score["labels"])[:SHOWN], ("mean", score["mean"])]:
         name, shown = ("*mean*", "") if label == "mean" else (_language(label), code(label))
         lines.append(
             f"| {name} | {shown} | {row['num']:,} | {100 * row['before']:.1f} "
@@ -209,7 +219,7 @@ def _trimmed(facts: Mapping[str, Any]) -> list[str]:
             f"({_language(worst)}) are cut finer, by estimate."
         )
     if facts["others"]:
-        worst, row = next(iter(facts["others"].items()))
+        worst, row = most_lost(facts["others"])
         lines.append(
             f"- Other languages are not served any more: of {_language(worst)}, "
             f"{100 * row['unknown_after']:.0f} % of the pieces are single bytes or unknown."

@@ -1,8 +1,9 @@
 """A model before and after it was made smaller, side by side: size, speed, and score of a task.
 
 Speed is that of a CPU, since that is where small models run: the median time of one sequence of 128
-pieces, and how many such sequences go through in batches. Both models take turns, so that whatever
-else the machine does meanwhile falls on both.
+pieces, and how many such sequences go through in batches. Both models take turns, and with a single
+thread the time that it really ran is counted, so that whatever else the machine does meanwhile
+falls on neither.
 
 Promises: both are judged on the same examples, with a paired interval of the difference; threads
 and lengths are stated; a tuned model is judged as it is, an encoder is tuned first, like the other.
@@ -183,11 +184,12 @@ def _times(
     for inputs, backend in zip(given, backends, strict=True):
         backend(inputs)  # the first one allocates
     began = time.perf_counter()
+    clock = time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
     for turn in range(ROUNDS):
         for number in (0, 1) if turn % 2 else (1, 0):
-            since = time.perf_counter()
+            since = clock()
             backends[number](given[number])
-            found[number].append(time.perf_counter() - since)
+            found[number].append(clock() - since)
         if turn + 1 >= FEWEST and time.perf_counter() - began > LONGEST_S:
             break
     return [median(times) for times in found]

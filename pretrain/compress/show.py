@@ -54,7 +54,7 @@ def _score(score: Mapping[str, Any]) -> None:
             f"{100 * row['after']:.1f}",
             card.difference(row),
         ]
-        for label, row in list(score["labels"].items())[:WORST_SHOWN]
+        for label, row in card.worst_first(score["labels"])[:WORST_SHOWN]
     ]
     sys.stdout.write("\n")
     table(["language", "label", "examples", "before", "after", "difference (95 %)"], rows)
@@ -67,6 +67,8 @@ def _score(score: Mapping[str, Any]) -> None:
 
 
 def _trimmed(facts: Mapping[str, Any]) -> None:
+    from . import card
+
     shown, rows = facts["proof"], facts["rows"]
     saved = rows["bytes_before"] - rows["bytes_after"]
     lines = [
@@ -87,7 +89,7 @@ def _trimmed(facts: Mapping[str, Any]) -> None:
         lines.append(f"not all text was read of {', '.join(facts['cut_short'])} (--max-mb)")
     others = facts["others"]
     if others:
-        label, row = next(iter(others.items()))
+        label, row = card.most_lost(others)
         lost = sum(one["unknown_after"] > 0.05 for one in others.values())
         lines.append(
             f"{lost} of {len(others)} other languages lose more than 5 % of their pieces; most "

@@ -58,6 +58,17 @@ def test_trim_prints_size_speed_and_score_side_by_side(tuned, texts, topics, tmp
     assert "koine predict" in found.stderr
 
 
+def test_a_second_time_it_prints_the_same_without_doing_it(tuned, texts, topics, tmp_path):
+    given = (
+        "trim", tuned, "--corpus", texts, "--labels", "eng_Latn,swh_Latn,arb_Arab", "--to",
+        tmp_path / "small", "--task", topics,
+    )  # fmt: skip
+    first, second = run(*given), run(*given)
+    assert second.stdout == first.stdout
+    assert "was finished before" in second.stderr
+    assert "most tha_Thai" in first.stderr and "most tha_Thai" in second.stderr
+
+
 def test_json_prints_one_object(tuned, texts, topics, tmp_path):
     found = run(
         "trim", tuned, "--corpus", texts, "--labels", "swh_Latn", "--to", tmp_path / "small",
