@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from pipelines import strict_yaml
 from pipelines.config import Label, Section, validate
+from pipelines.errors import ConfigError
 
 from .presets import PRESETS, Preset, Shape
 
@@ -287,6 +288,9 @@ def resolve(settings: PretrainSettings, *, on_cpu: bool) -> PretrainSettings:
     Args:
         settings: as configured.
         on_cpu: a CPU takes smaller micro-batches.
+
+    Raises:
+        ConfigError: the lengths don't fit the micro-batches.
     """
     preset: Preset = PRESETS[settings.preset]
     shape = shape_of(settings)
@@ -294,6 +298,13 @@ def resolve(settings: PretrainSettings, *, on_cpu: bool) -> PretrainSettings:
     if micro is None:
         micro = preset.micro_batch_tokens
         micro = min(micro, CPU_MICRO_BATCH_TOKENS) if on_cpu else micro
+    stages = resolve_stages(settings)
+    longest = max(stage.max_length or 0 for stage in stages)
+    if micro < 2 * longest:
+        raise ConfigError(
+            f"pretrain.micro_batch_tokens: {micro:,} hold less than two sequences of {longest:,}.\n"
+            "  Raise it, or lower max_length (of the stages, too)."
+        )
     batch = settings.batch_tokens or max(preset.batch_tokens, micro)
     optimizer = settings.optimizer.model_copy(
         update={
@@ -315,7 +326,7 @@ def resolve(settings: PretrainSettings, *, on_cpu: bool) -> PretrainSettings:
             "feed_forward": shape.feed_forward,
             "nsp": shape.nsp,
             "max_length": settings.max_length or preset.max_length,
-            "stages": resolve_stages(settings),
+            "stages": stages,
             "budget": settings.budget or (None if settings.tokens else preset.budget),
             "micro_batch_tokens": micro,
             "batch_tokens": -(-batch // micro) * micro,

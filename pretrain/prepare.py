@@ -253,18 +253,12 @@ def _planned(
 
 
 def _check(settings: PretrainSettings) -> None:
-    """Refuse settings that don't fit each other.
+    """Refuse a step that the ranks can't share.
 
     Raises:
         ConfigError: with what to change.
     """
-    longest = max(stage.max_length or 0 for stage in settings.stages)
-    micro = settings.micro_batch_tokens or 0
-    if micro < 2 * longest:
-        raise ConfigError(
-            f"pretrain.micro_batch_tokens: {micro:,} hold less than two sequences of {longest:,}.\n"
-            "  Raise it, or lower max_length (of the stages, too)."
-        )
+    micro = settings.micro_batch_tokens or 1
     per_step, ranks = (settings.batch_tokens or 0) // micro, num_ranks()
     if per_step % ranks:  # said before the ranks wait for each other
         raise ConfigError(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import ConfigError, DataError, EnvironmentProblem
 
+from ..config import resolve
 from .sections import Sections
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def before(sections: Sections, *, out: str) -> dict[str, TaskData]:
             " which judging and ONNX need in the end.\n"
             "  Install all of it: pip install -c constraints.txt -e '.[pipelines,pretrain,tasks]'."
         )
+    resolve(sections.pretrain, on_cpu=sections.pretrain.device == "cpu")  # lengths fit batches
     if sections.pretrain.device == "cuda":
         from ..machine import device_of
 

@@ -271,8 +271,6 @@ def open_predictor(
         EnvironmentProblem: the library that it needs isn't installed.
     """
     model = open_model(folder)
-    if model.mask is None:
-        model = replace(model, mask=model.tokenizer.token_to_id("[MASK]"))
     head = head_of(model)
     if head == "none":
         raise DataError(

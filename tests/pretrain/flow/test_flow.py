@@ -132,9 +132,11 @@ def test_it_tells_people_what_was_made_whom_it_serves_worst_and_what_is_next(fin
     assert run(config, "--out", out, "--quiet")[:3] == (0, "", "")
 
 
-def test_a_changed_setting_does_again_what_hangs_on_it(copied):
+def test_what_was_changed_or_deleted_is_made_again_with_what_hangs_on_it(copied):
     config, out = copied
-    assert done(call(config, out, "--set", "tune.epochs=2")[0]) == ["tasks", "onnx"]
+    shutil.rmtree(out / "tokens" / "swh_Latn")
+    found, _ = call(config, out, "--set", "tune.epochs=2")
+    assert done(found) == ["tokens", "tasks", "onnx"]  # the tokens are the same again
     weights = (out / "export" / "model.safetensors").read_bytes()
     found, _ = call(config, out, "--set", "tune.epochs=2", "--set", f"pretrain.tokens={24 * 512}")
     assert done(found) == ["pretrain", "export", "tasks", "onnx"]
@@ -153,15 +155,6 @@ def test_a_training_of_other_texts_is_a_new_one_beside_the_old(copied):
     assert found["run"] == "modern-tiny-2"
     assert (out / "runs" / "modern-tiny" / "result.json").is_file()
     assert "It is kept" in found["notes"][0]
-
-
-def test_something_that_was_deleted_is_made_again(copied):
-    config, out = copied
-    shutil.rmtree(out / "tokens" / "swh_Latn")
-    found, _ = call(config, out)
-    assert done(found) == ["tokens"]
-    (out / "evaluation" / "results.json").unlink()
-    assert done(call(config, out)[0])[0] == "tasks"
 
 
 def test_killed_in_the_middle_it_goes_on(tmp_path):
@@ -218,6 +211,7 @@ def test_a_budget_is_divided_and_kept_to_when_it_goes_on(copied):
         ({"tasks": {"To pics": {"data": "topics"}}}, [], 2, ["To pics", "lower-case"]),
         ({"evaluate": {"zero_shot": ["tam_Taml"]}}, [], 2, ["tam_Taml", "eng_Latn"]),
         ({"pretrain": {"preset": "modern-tinny"}}, [], 2, ["modern-tinny", "modern-tiny"]),
+        ({"pretrain": {"micro_batch_tokens": 256, "max_length": 256}}, [], 2, ["less than two"]),
         ({"vocab": {"sise": 600}}, [], 2, ["sise", "size"]),
         ({}, ["--budget", "soon"], 2, ["soon", "20min"]),
         ({}, ["--set", "tune.epochz=3"], 2, ["epochz", "epochs"]),
