@@ -115,7 +115,7 @@ def assert_nothing_is_left(run: subprocess.Popen, folder: Path) -> None:
 
 
 def is_python_s_own(path: Path) -> bool:
-    """Whether it is the file that `tempfile` tries a folder with, and a kill came before its end."""
+    """Whether it is what `tempfile` tries a folder with, left as a kill came between."""
     return path.is_file() and len(path.name) == 8 and path.stat().st_size <= len("blat")
 
 
