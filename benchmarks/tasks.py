@@ -1,7 +1,7 @@
 """What pretraining is worth: an encoder on tasks in many languages, beside what needs none.
 
     python benchmarks/tasks.py build/export --device cuda
-    python benchmarks/tasks.py build/export --tasks sib200 pos --most 200 --seeds 2
+    python benchmarks/tasks.py build/export --tasks sib200 pos --most 200 --seeds 2 --pretrained
 
 Topics (SIB-200), moods (AfriSenti), names (Universal NER), parts of speech (Universal Dependencies)
 and questions (XQuAD) of the development data, each tuned on all its training languages and on
@@ -26,6 +26,7 @@ from typing import Any
 import common
 import inputs
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines import store
 from pretrain.judge import card, results
@@ -71,8 +72,21 @@ def few(table: pa.Table, most: int) -> pa.Table:
     return table.take(pa.array(rows, pa.int64()))
 
 
-def cut(data: TaskData, most: int | None) -> TaskData:
-    """Return the data with so many training examples of each language at the most."""
+def cut(data: TaskData, most: int | None, labels: Sequence[str] | None) -> TaskData:
+    """Return the data with so many training examples of each language at the most.
+
+    Args:
+        data: of a task.
+        most: training examples of a language; a quarter of that to stop by.
+        labels: the languages to keep; all when left out.
+    """
+    if labels is not None:
+        own = pa.array(labels)
+        splits = {name: getattr(data, name) for name in ("train", "dev", "test")}
+        data = replace(
+            data,
+            **{name: t.filter(pc.is_in(t["label"], value_set=own)) for name, t in splits.items()},
+        )
     if most is None:
         return data
     return replace(data, train=few(data.train, most), dev=few(data.dev, max(20, most // 4)))
@@ -146,6 +160,9 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--most", type=int, help="training examples of a language at the most")
+    parser.add_argument(
+        "--pretrained", action="store_true", help="only languages that the encoder has read"
+    )
     parser.add_argument("--device", default="auto")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--name", default="tasks", help="name of the results files")
@@ -160,9 +177,11 @@ def main() -> None:
     settings = of_overrides(values | parse_overrides(given.set))
     facts = common.machine()
     began = time.monotonic()
+    model = open_model(given.model)
+    labels = model.labels if given.pretrained else None
     done = evaluate(
-        open_model(given.model),
-        [cut(open_task([folder / DATA[name]]), given.most) for name in given.tasks],
+        model,
+        [cut(open_task([folder / DATA[name]]), given.most, labels) for name in given.tasks],
         to=store.Folder(common.BUILD / "tasks" / given.name),
         zero_shot=[SOURCE],
         baselines=True,
@@ -173,6 +192,7 @@ def main() -> None:
     lines = lines_of(done.results)
     common.table(HEAD, lines)
     took = {"seconds": None if done.was_done else time.monotonic() - began, "most": given.most}
+    took |= {"set": given.set, "pretrained": given.pretrained}
     common.write(given.name, facts, took | done.results)
     path = common.HERE / "results" / f"{given.name}.md"
     path.write_text(markdown(done.results, lines), encoding="utf-8")
