@@ -179,11 +179,13 @@ def main() -> None:
     began = time.monotonic()
     model = open_model(given.model)
     labels = model.labels if given.pretrained else None
+    data = [cut(open_task([folder / DATA[name]]), given.most, labels) for name in given.tasks]
+    source = any(SOURCE in one.train["label"].to_pylist() for one in data)
     done = evaluate(
         model,
-        [cut(open_task([folder / DATA[name]]), given.most, labels) for name in given.tasks],
+        data,
         to=store.Folder(common.BUILD / "tasks" / given.name),
-        zero_shot=[SOURCE],
+        zero_shot=[SOURCE] if source else [],
         baselines=True,
         settings=settings,
         watcher=Watcher(),
